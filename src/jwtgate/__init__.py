@@ -1,0 +1,51 @@
+"""Who is calling this API, and what may they do? Validates OAuth 2.0 access tokens, and answers refusals."""
+
+from .core.access import AccessToken, Actor, Requirement, all_of, any_of, authenticated, claim, permission, scope
+from .core.errors import (
+    AuthError,
+    InsufficientAuthentication,
+    InsufficientScope,
+    InvalidProof,
+    InvalidRequest,
+    InvalidToken,
+    JwtGateError,
+    KeysUnavailable,
+    MissingCredentials,
+    NonceRequired,
+    SettingsError,
+    StoreUnavailable,
+    Unavailable,
+)
+from .core.request import Request
+from .core.settings import ApiSettings, Issuer
+from .verifier import AsyncVerifier, Verifier
+
+__all__ = [
+    "AccessToken",
+    "Actor",
+    "ApiSettings",
+    "AsyncVerifier",
+    "AuthError",
+    "InsufficientAuthentication",
+    "InsufficientScope",
+    "InvalidProof",
+    "InvalidRequest",
+    "InvalidToken",
+    "Issuer",
+    "JwtGateError",
+    "KeysUnavailable",
+    "MissingCredentials",
+    "NonceRequired",
+    "Request",
+    "Requirement",
+    "SettingsError",
+    "StoreUnavailable",
+    "Unavailable",
+    "Verifier",
+    "all_of",
+    "any_of",
+    "authenticated",
+    "claim",
+    "permission",
+    "scope",
+]

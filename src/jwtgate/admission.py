@@ -1,0 +1,72 @@
+"""One request is authenticated once, however many gates it passes: what every border post shares.
+
+The outcome is kept with the request (ASGI scope, WSGI environ), tied to the settings. Every later gate of the same
+settings only evaluates its own requirement on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from typing import Any, TypeVar
+
+from .core.access import AccessToken, Requirement
+from .core.challenge import answer
+from .core.errors import AuthError, MissingCredentials, Refusal, SettingsError
+from .core.settings import ApiSettings
+from .verifier import AsyncVerifier, Outcome, Verifier, log_refusal
+
+Memory = MutableMapping[str, Any]
+V = TypeVar("V", Verifier, AsyncVerifier)
+
+OUTCOMES = "jwtgate.outcomes"
+
+
+def verifier_for(kind: type[V], settings: ApiSettings, given: V | None) -> V:
+    """A gate's verifier: the one that was given, or a new one. Raises SettingsError where the two do not agree."""
+    if given is None:
+        return kind(settings)
+    if not isinstance(given, kind):
+        raise SettingsError("verifier", f"must be {kind.__name__}, got {type(given).__name__}")
+    if given.settings != settings:
+        raise SettingsError("verifier", "must have the same settings as its gate")
+    return given
+
+
+def recall(memory: Memory, settings: ApiSettings) -> Outcome | None:
+    """What was found out about this request before, under these settings."""
+    for known, outcome in memory.get(OUTCOMES, ()):
+        if known is settings or known == settings:
+            return outcome  # type: ignore[no-any-return]
+    return None
+
+
+def keep(memory: Memory, settings: ApiSettings, outcome: Outcome) -> Outcome:
+    """Remember it with the request, and give it back."""
+    memory.setdefault(OUTCOMES, []).append((settings, outcome))
+    return outcome
+
+
+def admit(outcome: Outcome, requirement: Requirement | None = None, *, optional: bool = False) -> AccessToken | None:
+    """The token, if it meets the requirement; None where there are no credentials and they are optional.
+
+    Raises AuthError, which is then in the log.
+    """
+    try:
+        if isinstance(outcome, AuthError):
+            # Only *no* credentials are optional: a bad token is refused all the same.
+            if optional and isinstance(outcome, MissingCredentials):
+                return None
+            raise outcome
+        if requirement is not None:
+            outcome.require(requirement)
+    except AuthError as error:
+        log_refusal(error)
+        raise
+    return outcome
+
+
+def refuse(error: AuthError, settings: ApiSettings) -> Refusal:
+    """The answer to the client, also for an error that an application raised itself; it is then in the log."""
+    log_refusal(error)
+    answer(error, settings)
+    return error.refusal or Refusal(error.status, error.headers, error.body)

@@ -1,0 +1,413 @@
+"""Who is calling, and what they may do: the access token, and requirements that it meets or does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any
+
+from .challenge import answer
+from .claims import client_of, scopes_of
+from .compact import Signed
+from .errors import AuthError, InsufficientAuthentication, InsufficientScope, SettingsError, listed, shown
+from .settings import SCOPE_TOKEN, ApiSettings
+
+
+class AccessToken:
+    """A verified access token.
+
+    The signature, the issuer, the audience, the times and the profile's claims have been checked when there is one.
+    """
+
+    __slots__ = ("_settings", "_signed", "checked_at")
+
+    def __init__(self, signed: Signed, settings: ApiSettings, checked_at: float) -> None:
+        self._signed = signed
+        self._settings = settings
+        self.checked_at = checked_at  # seconds since the epoch
+
+    @property
+    def subject(self) -> str:
+        """`sub`: the user, or the application itself."""
+        return self._signed.claims["sub"]  # type: ignore[no-any-return]
+
+    @property
+    def client_id(self) -> str | None:
+        """The application that asked for the token: `client_id` (RFC 9068 section 2.2), or Auth0's `azp`."""
+        return client_of(self._signed.claims)
+
+    @property
+    def issuer(self) -> str:
+        """`iss`."""
+        return self._signed.claims["iss"]  # type: ignore[no-any-return]
+
+    @property
+    def audience(self) -> tuple[str, ...]:
+        """`aud`, also when it is a single string."""
+        audience = self._signed.claims["aud"]
+        return (audience,) if isinstance(audience, str) else tuple(audience)
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """The names in `scope`; empty when there is no such claim."""
+        return scopes_of(self._signed.claims)
+
+    @property
+    def permissions(self) -> frozenset[str] | None:
+        """The names in `permissions`. None: no such claim; empty: RBAC granted none."""
+        permissions = self._signed.claims.get("permissions")
+        return None if permissions is None else frozenset(permissions)
+
+    @property
+    def issued_at(self) -> datetime:
+        """`iat`, in UTC."""
+        return datetime.fromtimestamp(self._signed.claims["iat"], UTC)
+
+    @property
+    def expires_at(self) -> datetime:
+        """`exp`, in UTC."""
+        return datetime.fromtimestamp(self._signed.claims["exp"], UTC)
+
+    @property
+    def claims(self) -> Mapping[str, Any]:
+        """All claims, read-only."""
+        return MappingProxyType(self._signed.claims)
+
+    @property
+    def header(self) -> Mapping[str, Any]:
+        """The token's header, read-only."""
+        return MappingProxyType(self._signed.header)
+
+    @property
+    def raw(self) -> str:
+        """The token as it was sent. It is a credential: keep it out of logs."""
+        return self._signed.raw
+
+    @property
+    def organization(self) -> str | None:
+        """`org_id`: the Auth0 Organization in whose name the token was issued."""
+        return self._signed.claims.get("org_id")
+
+    @property
+    def actor(self) -> Actor | None:
+        """`act`: who acts for the subject (RFC 8693 section 4.1)."""
+        act = self._signed.claims.get("act")
+        return None if act is None else Actor(act)
+
+    @property
+    def is_machine(self) -> bool:
+        """Did an application ask for itself, with no user in it?
+
+        No single sign is safe: `gty` is only in Auth0's own profile, `@clients` not in every RFC 9068 token, and
+        `sub` equals the client's id only at some issuers (RFC 9068 section 2.2 asks for it).
+        """
+        grant = self._signed.claims.get("gty")
+        grants = [grant] if isinstance(grant, str) else grant or []
+        return "client-credentials" in grants or self.subject.endswith("@clients") or self.subject == self.client_id
+
+    @property
+    def permissions_in_token(self) -> bool:
+        """Whether this API looks for plain names in `permissions`."""
+        return self._settings.permissions_in_token
+
+    @property
+    def leeway(self) -> float:
+        """Seconds of clock difference that are forgiven to this token's issuer."""
+        return self._settings.policies[self.issuer].leeway
+
+    def require(self, *requirements: Requirement | str) -> None:
+        """Insist on all of them.
+
+        Raises InsufficientScope (403), or InsufficientAuthentication (401) where `authenticated(…)` is not met.
+        """
+        requirement = demand(requirements)
+        report = None if requirement is None else requirement.report(self)
+        if report is not None and not report.met:
+            raise _refuse(report, self, self._settings)
+
+    def allows(self, *requirements: Requirement | str) -> bool:
+        """Whether `require` would pass."""
+        requirement = demand(requirements)
+        return requirement is None or requirement.report(self).met
+
+    def __repr__(self) -> str:
+        return f"<AccessToken sub={shown(self.subject)} client_id={shown(self.client_id)}>"
+
+
+def _refuse(report: Report, token: AccessToken, settings: ApiSettings) -> AuthError:
+    error: AuthError
+    if report.acr_values or report.max_age is not None:
+        error = InsufficientAuthentication(report.acr_values, report.max_age, report.unmet)
+    else:
+        error = InsufficientScope(report.names, report.missing, report.unmet, _unread(report.missing, token))
+    return answer(error, settings)
+
+
+def _unread(missing: Sequence[str], token: AccessToken) -> str:
+    """Names may be in the claim that the settings do not look into: say so."""
+    if not token.permissions_in_token and set(missing) & (token.permissions or frozenset()):
+        return "the token's permissions claim holds it: permissions_in_token=True would read it"
+    if token.permissions_in_token and token.permissions is None and set(missing) & token.scopes:
+        return "the token has no permissions claim, its scope holds it: permissions_in_token=False would read it"
+    return ""
+
+
+class Actor:
+    """Who acts for the subject: one link of a delegation chain (RFC 8693 section 4.1)."""
+
+    __slots__ = ("_act",)
+
+    def __init__(self, act: Mapping[str, Any]) -> None:
+        self._act = act
+
+    @property
+    def subject(self) -> str | None:
+        """`sub` of the actor."""
+        return self._act.get("sub")
+
+    @property
+    def claims(self) -> Mapping[str, Any]:
+        """All that is said of the actor, read-only."""
+        return MappingProxyType(dict(self._act))
+
+    @property
+    def actor(self) -> Actor | None:
+        """Who acted before: the next link. RFC 8693 section 4.1: earlier actors are for information only."""
+        act = self._act.get("act")
+        return None if act is None else Actor(act)
+
+    def __iter__(self) -> Iterator[Actor]:
+        """The chain: this actor, then those before."""
+        link: Actor | None = self
+        while link is not None:
+            yield link
+            link = link.actor
+
+    def __repr__(self) -> str:
+        return f"<Actor sub={shown(self.subject)}>"
+
+
+# --------------------------------------------------------------------------------------------------------- requirements
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How a token stands to a requirement.
+
+    names: scopes and permissions to ask for, in order of mention; missing: those that the token lacks; unmet: what else
+    is not so, in words for the log; acr_values, max_age: the authentication that is wanted and not there.
+    """
+
+    met: bool
+    names: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    unmet: tuple[str, ...] = ()
+    acr_values: tuple[str, ...] = ()
+    max_age: int | None = None
+
+
+class Requirement:
+    """Something that a token must satisfy: a value that can be evaluated, combined with `&` and `|`, and described."""
+
+    __slots__ = ()
+
+    def report(self, token: AccessToken) -> Report:
+        """How this token stands to it."""
+        raise TypeError(f"{type(self).__name__} does not say how it is met")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every scope and permission that it mentions, once, in order: for documentation."""
+        return ()
+
+    def __and__(self, other: Requirement | str) -> Requirement:
+        return all_of(self, other)
+
+    def __or__(self, other: Requirement | str) -> Requirement:
+        return any_of(self, other)
+
+    def __rand__(self, other: str) -> Requirement:
+        return all_of(other, self)
+
+    def __ror__(self, other: str) -> Requirement:
+        return any_of(other, self)
+
+
+@dataclass(frozen=True, slots=True)
+class _Names(Requirement):
+    """All of these names. place: "scope", "permissions", or None where the settings say which."""
+
+    place: str | None
+    wanted: tuple[str, ...]
+
+    def report(self, token: AccessToken) -> Report:
+        place = self.place or ("permissions" if token.permissions_in_token else "scope")
+        held = token.scopes if place == "scope" else token.permissions or frozenset()
+        missing = tuple(name for name in self.wanted if name not in held)
+        return Report(not missing, self.wanted, missing)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.wanted
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim(Requirement):
+    claim: str
+    values: tuple[Any, ...]
+
+    def report(self, token: AccessToken) -> Report:
+        found = token.claims.get(self.claim)
+        candidates = found if isinstance(found, list) else [found]
+        if any(_same(value, candidate) for value in self.values for candidate in candidates):
+            return Report(True)
+        return Report(False, unmet=(f"claim {self.claim!r} must be {listed(self.values)}, got {shown(found)}",))
+
+
+def _same(wanted: Any, found: Any) -> bool:
+    # True == 1 in Python, and not in JSON.
+    return wanted == found and isinstance(wanted, bool) == isinstance(found, bool)
+
+
+@dataclass(frozen=True, slots=True)
+class _Authenticated(Requirement):
+    acr: tuple[str, ...]
+    max_age: int | None
+
+    def report(self, token: AccessToken) -> Report:
+        unmet = [*self._acr(token), *self._age(token)]
+        if not unmet:
+            return Report(True)
+        return Report(False, unmet=tuple(unmet), acr_values=self.acr, max_age=self.max_age)
+
+    def _acr(self, token: AccessToken) -> list[str]:
+        found = token.claims.get("acr")
+        good = not self.acr or (isinstance(found, str) and found in self.acr)
+        return [] if good else [f"acr must be {listed(self.acr)}, got {shown(found)}"]
+
+    def _age(self, token: AccessToken) -> list[str]:
+        if self.max_age is None:
+            return []
+        found = token.claims.get("auth_time")
+        if isinstance(found, int | float) and not isinstance(found, bool):
+            age = token.checked_at - found
+            if -token.leeway <= age <= self.max_age + token.leeway:
+                return []
+            return [f"the user authenticated {age:.0f} s ago, at most {self.max_age} s are accepted"]
+        return [f"auth_time must be a number, got {shown(found)}"]
+
+
+@dataclass(frozen=True, slots=True)
+class _All(Requirement):
+    members: tuple[Requirement, ...]
+
+    def report(self, token: AccessToken) -> Report:
+        reports = [member.report(token) for member in self.members]
+        ages = [report.max_age for report in reports if report.max_age is not None]
+        return Report(
+            met=all(report.met for report in reports),
+            names=_joined(report.names for report in reports),
+            missing=_joined(report.missing for report in reports),
+            unmet=_joined(report.unmet for report in reports),
+            acr_values=next((report.acr_values for report in reports if report.acr_values), ()),
+            max_age=min(ages, default=None),
+        )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return _joined(member.names for member in self.members)
+
+
+@dataclass(frozen=True, slots=True)
+class _Any(Requirement):
+    members: tuple[Requirement, ...]
+
+    def report(self, token: AccessToken) -> Report:
+        reports = [member.report(token) for member in self.members]
+        met = next((report for report in reports if report.met), None)
+        # Ask the client for as little as would do: the first alternative with the fewest missing names.
+        return met or min(reports, key=lambda report: len(report.missing))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return _joined(member.names for member in self.members)
+
+
+def _joined(groups: Iterable[Sequence[str]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for group in groups for name in group))
+
+
+def scope(*names: str) -> Requirement:
+    """All of these names must be in the token's `scope`. Raises SettingsError."""
+    return _Names("scope", _scope_names("scope", names))
+
+
+def permission(*names: str) -> Requirement:
+    """All of these names must be in the token's `permissions` (RBAC). Raises SettingsError."""
+    return _Names("permissions", _scope_names("permission", names))
+
+
+def claim(name: str, *values: Any) -> Requirement:
+    """The claim must be one of these values; a claim that is an array must hold one of them. Raises SettingsError."""
+    if not isinstance(name, str) or not name or not values:
+        raise SettingsError("claim", "takes a claim's name and at least one value", name)
+    return _Claim(name, values)
+
+
+def authenticated(*, acr: str | Sequence[str] = (), max_age: int | None = None) -> Requirement:
+    """The user must have authenticated in one of these ways, and not too long ago (RFC 9470).
+
+    acr: authentication context class references, the preferred first; max_age: seconds since `auth_time`.
+    Raises SettingsError.
+    """
+    classes = _scope_names("acr", (acr,) if isinstance(acr, str) else tuple(acr)) if acr else ()
+    whole = isinstance(max_age, int) and not isinstance(max_age, bool) and max_age >= 0
+    if max_age is not None and not whole:
+        raise SettingsError("max_age", "must be a whole number of seconds, 0 or more", max_age)
+    if not classes and max_age is None:
+        raise SettingsError("authenticated", "takes acr, max_age or both")
+    return _Authenticated(classes, max_age)
+
+
+def all_of(*requirements: Requirement | str) -> Requirement:
+    """Every one of them. A plain string is a permission name of this API. Raises SettingsError."""
+    return _combined(_All, requirements)
+
+
+def any_of(*requirements: Requirement | str) -> Requirement:
+    """At least one of them. A plain string is a permission name of this API. Raises SettingsError."""
+    return _combined(_Any, requirements)
+
+
+def demand(requirements: Sequence[Requirement | str]) -> Requirement | None:
+    """Several requirements as one, all of which must hold; None for none at all. Raises SettingsError."""
+    return all_of(*requirements) if requirements else None
+
+
+def _combined(kind: type[_All | _Any], requirements: Sequence[Requirement | str]) -> Requirement:
+    members = tuple(_requirement(requirement) for requirement in requirements)
+    if not members:
+        raise SettingsError("requirement", "name at least one")
+    if len(members) == 1:
+        return members[0]
+    # a & b & c is one row of three, so that names and reports stay in order of mention.
+    flat = [inner for member in members for inner in (member.members if isinstance(member, kind) else (member,))]
+    return kind(tuple(flat))
+
+
+def _requirement(value: Requirement | str) -> Requirement:
+    if isinstance(value, Requirement):
+        return value
+    return _Names(None, _scope_names("requirement", (value,)))
+
+
+def _scope_names(what: str, names: Sequence[object]) -> tuple[str, ...]:
+    if not names:
+        raise SettingsError(what, "name at least one")
+    for name in names:
+        # RFC 6749 section 3.3: what can be asked for in a scope, and told in a challenge.
+        if not isinstance(name, str) or SCOPE_TOKEN.fullmatch(name) is None:
+            raise SettingsError(what, "must be ASCII text without spaces, quotes and backslashes", name)
+    return tuple(name for name in names if isinstance(name, str))

@@ -1,0 +1,70 @@
+"""From an error to status, headers and body: what the client is told, and how."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TypeVar
+
+from .errors import (
+    AuthError,
+    InsufficientAuthentication,
+    InsufficientScope,
+    NonceRequired,
+    Refusal,
+    Unavailable,
+)
+from .settings import ApiSettings
+
+E = TypeVar("E", bound=AuthError)
+
+
+def answer(error: E, settings: ApiSettings, scheme: str | None = None) -> E:
+    """The same error, which now knows what the client is told.
+
+    scheme: the one that the request used; its challenge carries the error (RFC 9449 section 7.2).
+    """
+    if error.refusal is None:
+        error.refusal = Refusal(error.status, tuple(_headers(error, settings, scheme)), _body(error))
+    return error
+
+
+def _headers(error: AuthError, settings: ApiSettings, scheme: str | None) -> list[tuple[str, str]]:
+    headers = [("Cache-Control", "no-store"), ("Content-Type", "application/json")]
+    if isinstance(error, Unavailable):
+        return [*headers, ("Retry-After", str(max(1, math.ceil(error.retry_after))))]
+    used = scheme or settings.schemes[0]
+    for known in settings.schemes:
+        parameters = _parameters(error, settings, blamed=known == used)
+        challenge = ", ".join(f'{name}="{value}"' for name, value in parameters)
+        headers.append(("WWW-Authenticate", f"{known} {challenge}"))
+    if isinstance(error, NonceRequired):
+        headers.append(("DPoP-Nonce", error.nonce))
+    return headers
+
+
+def _parameters(error: AuthError, settings: ApiSettings, *, blamed: bool) -> list[tuple[str, str]]:
+    """The parameters of one challenge. Nothing here comes from a request: settings, code and fixed sentences only."""
+    parameters = [("realm", settings.realm)]
+    if blamed and error.code is not None:
+        parameters += [("error", error.code), ("error_description", error.sentence)]
+        if isinstance(error, InsufficientScope) and error.names:
+            parameters.append(("scope", " ".join(error.names)))  # RFC 6750 section 3
+        if isinstance(error, InsufficientAuthentication):
+            parameters += _step_up(error)
+    if settings.resource_metadata_url is not None and error.status in (401, 403):
+        parameters.append(("resource_metadata", settings.resource_metadata_url))  # RFC 9728 section 5.1
+    return parameters
+
+
+def _step_up(error: InsufficientAuthentication) -> list[tuple[str, str]]:
+    """RFC 9470 section 3."""
+    wanted = [("acr_values", " ".join(error.acr_values))] if error.acr_values else []
+    return wanted if error.max_age is None else [*wanted, ("max_age", str(error.max_age))]
+
+
+def _body(error: AuthError) -> bytes:
+    if error.code is None:
+        return b"{}"
+    document = {"error": error.code, "error_description": error.sentence}
+    return json.dumps(document, separators=(",", ":")).encode("ascii")

@@ -1,0 +1,229 @@
+"""Strict base64url and JSON; a compact JWS before and after its signature has been checked."""
+
+from __future__ import annotations
+
+import binascii
+import json
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from .errors import EncryptedToken, HeaderRejected, MalformedToken, OpaqueToken, TokenTooLarge, shown
+
+if TYPE_CHECKING:
+    from .jwk import VerificationKey
+
+Object = dict[str, Any]
+
+HEADER_DEPTH, HEADER_MEMBERS = 4, 64
+CLAIMS_DEPTH, CLAIMS_MEMBERS = 32, 1_000
+KID_BYTES = 256  # a kid is looked up, remembered and logged: RFC 7515 gives it no limit
+
+# ----------------------------------------------------------------------------------------------------- base64url
+
+_ALPHABET = re.compile(r"[A-Za-z0-9_-]*")
+_TO_BASE64 = bytes.maketrans(b"-_", b"+/")
+# RFC 4648 section 3.5: the bits that a last character carries in vain must be zero, or two texts mean the same bytes.
+_LAST = {2: frozenset("AQgw"), 3: frozenset("AEIMQUYcgkosw048")}
+
+
+def decode_base64url(text: str) -> bytes:
+    """The bytes of a canonical base64url text without padding (RFC 7515 section 2). Raises ValueError."""
+    rest = len(text) % 4
+    if _ALPHABET.fullmatch(text) is None:
+        raise ValueError("a character outside the base64url alphabet")
+    if rest == 1 or (rest and text[-1] not in _LAST[rest]):
+        raise ValueError("not canonical base64url")
+    return binascii.a2b_base64(text.encode("ascii").translate(_TO_BASE64) + b"=="[: -rest % 4])
+
+
+# ----------------------------------------------------------------------------------------------------------- JSON
+
+
+def _object(pairs: list[tuple[str, Any]]) -> Object:
+    # RFC 7515 section 4: member names must be unique; lenient parsers disagree on which one of two counts.
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a member name occurs twice in one object")
+    return members
+
+
+def _no_constant(name: str) -> Any:
+    # RFC 8259 section 6: NaN and Infinity are not JSON. Every comparison with NaN is false: it would never expire.
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if number in (float("inf"), float("-inf")):
+        raise ValueError("a number is out of range")
+    return number
+
+
+_decode = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_no_constant, parse_float=_finite).decode
+_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def parse_json(octets: bytes, *, depth: int, members: int) -> Any:
+    """The value of a strict JSON text (RFC 8259): UTF-8, no repeated member names, finite numbers, no lone surrogates.
+
+    depth: how deep arrays and objects may nest; members: how many members and array items all of them may hold.
+    Raises ValueError.
+    """
+    text = octets.decode("utf-8")  # UnicodeDecodeError is a ValueError
+    # Checked before parsing: a deep text must not meet the interpreter's recursion limit, nor a long one its memory.
+    if text.count("[") + text.count("{") > depth or text.count(",") >= members:
+        _check_size(_STRING.sub("", text), depth, members)
+    value = _decode(text)
+    if _SURROGATE.search(text):
+        json.dumps(value, ensure_ascii=False).encode("utf-8")  # UnicodeEncodeError is a ValueError
+    return value
+
+
+def _check_size(structure: str, depth: int, members: int) -> None:
+    """structure: a JSON text without its strings."""
+    if structure.count(",") >= members:
+        raise ValueError(f"more than {members} members")
+    level = 0
+    for bracket in re.findall(r"[\[{}\]]", structure):
+        level += 1 if bracket in "[{" else -1
+        if level > depth:
+            raise ValueError(f"nested deeper than {depth}")
+
+
+# ---------------------------------------------------------------------------------------------------- compact JWS
+
+
+class Unverified:
+    """A well-formed compact JWS whose signature nobody has checked yet: it has no claims to show.
+
+    algorithm, kid, typ: from the header; issuer: what the payload states as `iss`, whatever its type.
+    """
+
+    __slots__ = ("_claims", "_signature", "_signing_input", "algorithm", "header", "kid", "raw", "typ")
+
+    def __init__(self, raw: str, header: Object, claims: Object, signature: bytes) -> None:
+        self.raw = raw
+        self.header = header
+        self.algorithm: str = header["alg"]
+        self.kid: str | None = header.get("kid")
+        self.typ: str | None = header.get("typ")
+        self._claims = claims
+        self._signature = signature
+        self._signing_input = raw[: raw.rindex(".")].encode("ascii")
+
+    @property
+    def issuer(self) -> object:
+        return self._claims.get("iss")
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} alg={shown(self.algorithm)} kid={shown(self.kid)}>"
+
+
+class Signed:
+    """A compact JWS whose signature was checked with a key of its issuer."""
+
+    __slots__ = ("claims", "header", "raw", "typ")
+
+    def __init__(self, raw: str, header: Object, claims: Object, typ: str | None) -> None:
+        self.raw = raw
+        self.header: Final = header
+        self.claims: Final = claims
+        self.typ = typ
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} typ={shown(self.typ)}>"
+
+
+def verify(token: Unverified, key: VerificationKey) -> Signed:
+    """The token, once its signature has been checked. Raises BadSignature."""
+    key.check(token._signing_input, token._signature)
+    return Signed(token.raw, token.header, token._claims, token.typ)
+
+
+def parse(token: str, limit: int) -> Unverified:
+    """A compact JWS (RFC 7515 section 7.1) whose payload is a JSON object (RFC 7519 section 7.2).
+
+    limit: the most characters that are taken.
+
+    Raises MalformedToken, TokenTooLarge, OpaqueToken, EncryptedToken, HeaderRejected.
+    """
+    if not isinstance(token, str):
+        raise MalformedToken("token", f"must be str, got {type(token).__name__}")
+    if len(token) > limit:
+        raise TokenTooLarge(len(token), limit)
+    # Counted before it is split: a text of nothing but dots must cost nothing.
+    dots = token.count(".")
+    if dots != 2:
+        raise _not_a_jws(token, dots)
+    first, second, third = token.split(".")
+    header = _json_object(first, "header", HEADER_DEPTH, HEADER_MEMBERS)
+    _check_header(header)
+    claims = _json_object(second, "payload", CLAIMS_DEPTH, CLAIMS_MEMBERS)
+    if not third:
+        raise MalformedToken("signature", "empty")
+    return Unverified(token, header, claims, _octets(third, "signature"))
+
+
+def _octets(segment: str, part: str) -> bytes:
+    try:
+        return decode_base64url(segment)
+    except ValueError as error:
+        raise MalformedToken(part, str(error)) from None
+
+
+def _json_object(segment: str, part: str, depth: int, members: int) -> Object:
+    octets = _octets(segment, part)
+    try:
+        value = parse_json(octets, depth=depth, members=members)
+    except ValueError as error:
+        # Our own sentences say why; the parser's would quote the token.
+        reason = error.args[0] if type(error) is ValueError else "not a JSON text in UTF-8"
+        raise MalformedToken(part, reason) from None
+    if not isinstance(value, dict):
+        raise MalformedToken(part, f"must be a JSON object, got {type(value).__name__}")
+    return value
+
+
+# Parameters of RFC 7516 and RFC 7518 that only a JWE has: in a JWS somebody is trying something.
+_JWE_ONLY = ("enc", "zip", "epk", "apu", "apv", "iv", "tag", "p2s", "p2c")
+
+
+def _check_header(header: Object) -> None:
+    """What holds for every issuer; whether the algorithm is allowed, its issuer's policy says."""
+    algorithm = header.get("alg")
+    if not isinstance(algorithm, str):
+        raise HeaderRejected("alg", "a string (RFC 7515 section 4.1.1)", algorithm)
+    for name, limit in (("kid", KID_BYTES), ("typ", KID_BYTES)):
+        value = header.get(name, "")
+        if not isinstance(value, str) or len(value.encode()) > limit:
+            raise HeaderRejected(name, f"a string of at most {limit} bytes", value)
+    # RFC 7515 section 4.1.11: an extension that is not understood must be refused, and none is understood here.
+    # RFC 7797 section 7: `b64` is not for JWTs.
+    for name in ("crit", "b64"):
+        if name in header:
+            raise HeaderRejected(name, "to be absent: no extension is understood here", header[name])
+    for name in _JWE_ONLY:
+        if name in header:
+            raise HeaderRejected(name, "to be absent: it belongs to encrypted tokens", header[name])
+    # RFC 7519 section 5.2: `cty: JWT` says that the payload is another JWT. An access token is signed once.
+    content = header.get("cty")
+    if isinstance(content, str) and content.lower().removeprefix("application/") == "jwt":
+        raise HeaderRejected("cty", "no JWT within the JWT", content)
+
+
+def _not_a_jws(token: str, dots: int) -> MalformedToken | OpaqueToken | EncryptedToken:
+    """What was sent in place of a token of three segments, told from its outside."""
+    if dots == 4:
+        first, second = token.split(".", 2)[:2]
+        header = _json_object(first, "header", HEADER_DEPTH, HEADER_MEMBERS)
+        if not second and header.get("alg") == "dir":
+            return OpaqueToken("an opaque token: the client asked for a token without an audience")
+        return EncryptedToken(header.get("alg"))
+    if dots == 0 and token:
+        return OpaqueToken(
+            "an opaque token, or no JWT at all: perhaps the client asked for a token without an audience"
+        )
+    if dots == 1 and token.startswith("v1."):
+        return OpaqueToken("a refresh token: it is for the authorization server, never for an API")
+    return MalformedToken("token", f"must have 3 segments (RFC 7515 section 7.1), got {dots + 1}")

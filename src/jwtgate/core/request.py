@@ -1,0 +1,82 @@
+"""The part of an HTTP request that authentication looks at."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .errors import InvalidRequest, MissingCredentials, TokenTooLarge, shown
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """method: as sent, case included; url: the full URL; headers: (name, value) pairs, in order, repeats kept;
+    client_certificate: the DER bytes of the TLS client's certificate, where the connection has one.
+    """
+
+    method: str
+    url: str
+    headers: Sequence[tuple[str, str]]
+    client_certificate: bytes | None = None
+
+    def values(self, name: str) -> list[str]:
+        """The values of every header line of that name (lower case), white space at both ends taken away.
+
+        RFC 9110 section 5.5: a field value does not include leading or trailing white space.
+        """
+        try:
+            return [value.strip(" \t") for key, value in self.headers if key.lower() == name]
+        except (AttributeError, TypeError, ValueError):
+            raise InvalidRequest("headers must be (str, str) pairs") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """scheme: as the API spells it ("Bearer"); token: what stands after it, not yet looked into."""
+
+    scheme: str
+    token: str
+
+    def __repr__(self) -> str:
+        return f"Credentials(scheme={self.scheme!r})"
+
+
+# RFC 9110 section 11.1: auth-scheme is a token.
+_SCHEME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]*")
+# RFC 6750 section 2.1: b64token. `=` is let through anywhere, so that a padded segment is refused as a bad token.
+_TOKEN = re.compile(r" +([A-Za-z0-9\-._~+/=]+)")
+
+
+def read_credentials(request: Request, schemes: Sequence[str], max_token_bytes: int) -> Credentials:
+    """The one access token that the request carries in its Authorization header (RFC 6750 section 2.1).
+
+    schemes: those that are spoken here, in the API's spelling; compared without case (RFC 9110 section 11.1).
+
+    Raises MissingCredentials (none, or of another scheme), InvalidRequest (the header breaks its grammar, or there are
+    two), TokenTooLarge.
+    """
+    values = request.values("authorization")
+    if not values:
+        raise MissingCredentials
+    # RFC 9110 section 5.3: this field is no list. Servers that join two lines with a comma end in the grammar below.
+    if len(values) > 1:
+        raise InvalidRequest(f"{len(values)} Authorization headers, exactly one is taken")
+    value = values[0]
+    sent = _SCHEME.match(value[:64])[0]  # type: ignore[index]  # matches the empty string too
+    scheme = next((known for known in schemes if known.lower() == sent.lower()), None)
+    if scheme is None:
+        raise MissingCredentials(f"no credentials of scheme {' or '.join(schemes)}")
+    # Before the grammar is looked at: its cost must not grow with what a stranger sends.
+    if len(value) > max_token_bytes + 64:
+        raise TokenTooLarge(len(value), max_token_bytes)
+    match = _TOKEN.fullmatch(value, len(sent))
+    if match is None:
+        raise InvalidRequest(f"expected {scheme!r}, a space and one token, got {shown(_outline(value))}")
+    return Credentials(scheme, match[1])
+
+
+def _outline(value: str) -> str:
+    # A header that breaks the grammar may still hold somebody's token: say where it breaks, never what it holds.
+    faults = sorted(set(re.findall(r"[^A-Za-z0-9\-._~+/=]", value)))
+    return f"{len(value)} characters with {''.join(faults[:8])!r}" if faults else f"{len(value)} characters"
