@@ -1,0 +1,35 @@
+"""What a name may be: the same for an API and for an application."""
+
+from __future__ import annotations
+
+from .errors import Rule, TenantError
+
+NAME_LENGTH = (1, 200)  # characters
+NAME_FORBIDDEN = "< >"
+
+
+def check_name(name: str) -> None:
+    """Raises TenantError unless this is text of 1 to 200 characters without `<` and `>`."""
+    check_text(name)
+    low, high = NAME_LENGTH
+    if not low <= len(name) <= high:
+        raise TenantError(Rule.NAME_LENGTH, name, NAME_LENGTH)
+    if "<" in name or ">" in name:
+        raise TenantError(Rule.NAME_CHARACTERS, name, NAME_FORBIDDEN)
+
+
+def check_text(value: object) -> None:
+    """Raises TenantError for what is no string, and for half a surrogate pair, which UTF-8 cannot hold."""
+    if not is_text(value):
+        raise TenantError(Rule.TEXT, value)
+
+
+def is_text(value: object) -> bool:
+    """A string that UTF-8, hence JSON, can hold."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
