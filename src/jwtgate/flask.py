@@ -1,0 +1,246 @@
+"""The gate for Flask: a decorator for views, a guard for blueprints and whole apps.
+
+    gate = Gate(settings, app)
+
+    @app.get("/messages")
+    @gate.requires("read:messages")
+    def messages(): return {"caller": gate.token.subject}
+
+`gate.protect(app, public=["health"])` closes all that is not opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from functools import wraps
+from inspect import iscoroutinefunction
+from typing import Any, ParamSpec, TypeVar, cast
+from wsgiref.util import request_uri
+
+from flask import Blueprint, Flask, Request, Response, current_app, has_request_context, request
+from flask.typing import ResponseReturnValue
+
+from .admission import admit, keep, recall, refuse, verifier_for
+from .core.access import AccessToken, Requirement, demand
+from .core.errors import AuthError, JwtGateError, SettingsError
+from .core.request import Request as CoreRequest
+from .core.settings import ApiSettings
+from .verifier import Outcome, Verifier
+
+__all__ = ["Gate", "NoToken"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+View = TypeVar("View", bound=Callable[..., Any])
+OnRefusal = Callable[[AuthError, Request], ResponseReturnValue | None]
+
+_OPENED_BY = "jwtgate_opened_by"  # on a view: the gates whose `public` it bears
+
+
+class NoToken(JwtGateError, RuntimeError):
+    """`gate.token` was read where no gate has looked at a request: a fault of the application, not of its caller."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "no gate has looked at this request: its view needs gate.requires(), or its app gate.protect()"
+        )
+
+
+class Gate:
+    """Stands before the views of Flask apps.
+
+    settings: what this API accepts.
+    app: the same as calling `init_app(app)`.
+    verifier: verifies the tokens; must have the same settings. None makes one.
+    on_refusal: called with the error and the request before a refusal is sent. It may return an answer of its own, as
+        a view would; None sends the standard one. A plain function.
+
+    One gate may serve several apps, and one app may have several gates. Raises SettingsError.
+    """
+
+    def __init__(
+        self,
+        settings: ApiSettings,
+        app: Flask | None = None,
+        *,
+        verifier: Verifier | None = None,
+        on_refusal: OnRefusal | None = None,
+    ) -> None:
+        if iscoroutinefunction(on_refusal):
+            raise SettingsError("on_refusal", "must be a plain function, got a coroutine function")
+        self.verifier: Verifier = verifier_for(Verifier, settings, verifier)
+        self.settings = settings
+        self.on_refusal = on_refusal
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask) -> None:
+        """Answer every AuthError that is raised in this app, wherever that is.
+
+        Within views that bear `requires` the gate answers without it. With several gates on one app, the last one
+        answers for all other places, as with any two error handlers in Flask.
+        """
+        app.register_error_handler(AuthError, self._answer)
+
+    def requires(
+        self, *requirements: Requirement | str, optional: bool = False
+    ) -> Callable[[Callable[P, R]], Callable[P, R]]:
+        """A decorator: the view runs only for a valid token that meets all of these; none means any valid token.
+
+        For views, sync and async, for methods of a `MethodView`, and in a view class's `decorators`. It stands below
+        `@app.get(…)`. An AuthError that the view raises is answered too.
+
+        optional: let requests without credentials in as well; a bad token is refused all the same.
+
+        Raises SettingsError.
+        """
+        requirement = demand(requirements)
+
+        def decorate(view: Callable[P, R]) -> Callable[P, R]:
+            _check_function("requires", view)
+            if iscoroutinefunction(view):
+                return cast(Callable[P, R], self._around_async(view, requirement, optional))
+            return self._around(view, requirement, optional)
+
+        return decorate
+
+    def protect(
+        self,
+        target: Flask | Blueprint,
+        *requirements: Requirement | str,
+        public: Iterable[str] = (),
+        optional: bool = False,
+    ) -> None:
+        """Close a whole app or blueprint: what is not opened needs a valid token that meets all of these.
+
+        public: endpoints that stay open, as `url_for` takes them: "health", "static", "api.health". The decorator
+            `gate.public` opens a view as well.
+        optional: as for `requires`.
+
+        In a closed app also paths that lead nowhere are refused, so that nobody learns which ones do. A CORS preflight
+        passes where Flask answers it; a view that handles OPTIONS itself stays closed. Requirements of a view are
+        asked for in addition. AuthErrors that are raised in the target are answered.
+
+        Raises SettingsError.
+        """
+        requirement, opened = demand(requirements), _endpoints(public)
+
+        def guard() -> Response | None:
+            if self._is_open(opened) or _is_preflight():
+                return None
+            try:
+                self._admit(requirement, optional)
+            except AuthError as error:
+                return self._answer(error)
+            return None
+
+        target.register_error_handler(AuthError, self._answer)
+        target.before_request(guard)
+
+    def public(self, view: View) -> View:
+        """A decorator: this gate's `protect` lets everybody in to the view, and does not look at the request.
+
+        For a view class, put it into its `decorators`. Raises SettingsError.
+        """
+        _check_function("public", view)
+        setattr(view, _OPENED_BY, (*getattr(view, _OPENED_BY, ()), self))
+        return view
+
+    @property
+    def token(self) -> AccessToken:
+        """Who is calling: the verified token of the current request.
+
+        Raises NoToken where no gate has looked at the request. Where the gate let it in without credentials, raises
+        MissingCredentials, and so the request is refused; `optional_token` is for such views.
+        """
+        outcome = self._outcome()
+        if outcome is None:
+            raise NoToken
+        if isinstance(outcome, AuthError):
+            raise outcome
+        return outcome
+
+    @property
+    def optional_token(self) -> AccessToken | None:
+        """Who is calling, if that is known: None for a caller without credentials, on a public view and elsewhere."""
+        outcome = self._outcome()
+        return None if isinstance(outcome, AuthError) else outcome
+
+    def _outcome(self) -> Outcome | None:
+        return recall(request.environ, self.settings) if has_request_context() else None
+
+    def _admit(self, requirement: Requirement | None, optional: bool) -> None:
+        outcome = self._outcome()
+        if outcome is None:
+            outcome = keep(request.environ, self.settings, self.verifier.outcome(_as_sent()))
+        admit(outcome, requirement, optional=optional)
+
+    def _answer(self, error: AuthError) -> Response:
+        refusal = refuse(error, self.settings)
+        own = None if self.on_refusal is None else self.on_refusal(error, request)
+        if own is not None:
+            return current_app.make_response(own)
+        return Response(refusal.body, refusal.status, list(refusal.headers))
+
+    def _around(self, view: Callable[P, R], requirement: Requirement | None, optional: bool) -> Callable[P, R]:
+        @wraps(view)
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+            try:
+                self._admit(requirement, optional)
+                return view(*args, **kwargs)
+            except AuthError as error:
+                return cast(R, self._answer(error))  # Flask takes an answer wherever it takes a view's value
+
+        return guarded
+
+    def _around_async(
+        self, view: Callable[P, Awaitable[R]], requirement: Requirement | None, optional: bool
+    ) -> Callable[P, Awaitable[R]]:
+        # Still a coroutine function: Flask and other decorators must see what it is.
+        @wraps(view)
+        async def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+            try:
+                self._admit(requirement, optional)
+                return await view(*args, **kwargs)
+            except AuthError as error:
+                return cast(R, self._answer(error))
+
+        return guarded
+
+    def _is_open(self, endpoints: frozenset[str]) -> bool:
+        # By what Flask routes to, never by how the path is spelt. A path that leads nowhere has no endpoint.
+        endpoint = request.endpoint
+        if endpoint is None:
+            return False
+        view = current_app.view_functions.get(endpoint)
+        return endpoint in endpoints or self in getattr(view, _OPENED_BY, ())
+
+
+def _as_sent() -> CoreRequest:
+    environ = request.environ
+    return CoreRequest(environ["REQUEST_METHOD"], request_uri(environ), list(request.headers))
+
+
+def _is_preflight() -> bool:
+    """The question that a browser asks without credentials, if Flask itself answers it.
+
+    Where a view handles OPTIONS, the application's own code would run for a stranger.
+    """
+    asked = "Origin" in request.headers and "Access-Control-Request-Method" in request.headers
+    return request.method == "OPTIONS" and asked and getattr(request.url_rule, "provide_automatic_options", False)
+
+
+def _check_function(decorator: str, view: object) -> None:
+    if isinstance(view, type):
+        raise SettingsError(decorator, f"belongs into the class's decorators = [gate.{decorator}…]", view.__name__)
+
+
+def _endpoints(names: Iterable[str]) -> frozenset[str]:
+    given = (names,) if isinstance(names, str) else tuple(names)
+    for name in given:
+        # Paths have many spellings, endpoints have one.
+        if not isinstance(name, str) or not name or name.startswith("/"):
+            raise SettingsError("public", "must name endpoints, as url_for takes them, and not paths", name)
+    if isinstance(names, str):
+        raise SettingsError("public", "must be a list of endpoints", names)
+    return frozenset(given)
