@@ -1,0 +1,5 @@
+"""`python -m jwtgate.cli`: the same as the command `jwtgate`."""
+
+from . import main
+
+main()

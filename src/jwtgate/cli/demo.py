@@ -1,0 +1,149 @@
+"""`jwtgate demo`: play the cases against a tenant and a sample API, tell what came of it, and perhaps stay."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shlex
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+import httpx
+from rich.console import Console
+
+from jwtgate.core.errors import AuthError
+from jwtgate.tenant import Api
+
+from . import show
+from .cases import CASES, Case
+from .report import Answer, Report, Row, Sample, Try
+from .stage import Stage, stage
+
+PROFILES: Final = {"auth0": "Auth0 profile", "rfc9068": "RFC 9068 profile"}
+STOP: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+def run(console: Console, *, cases: Sequence[Case] = CASES, as_json: bool = False, serve: bool = False) -> int:
+    """Play, print, and return the exit status: 0 if every answer is the expected one, else 1.
+
+    serve: keep tenant and sample API until SIGINT or SIGTERM; their log then goes to stderr.
+    """
+    tell = show.as_json if as_json else show.as_text
+    with stage() as here:
+        report = play(here, cases, with_tries=serve)
+        if serve:
+            with _log_on_stderr():
+                _stay(lambda: tell(console, report))
+        else:
+            tell(console, report)
+    return 0 if report.as_expected else 1
+
+
+def play(here: Stage, cases: Sequence[Case], *, with_tries: bool = False) -> Report:
+    """Send every request, one after the other."""
+    rows, tries = [], [_token_try(here)]
+    for case in cases:
+        lines = case.lines(here)
+        rows.append(Row(case.sends, case.request, case.expected, _send(here, case.request, lines)))
+        if case.worth_trying:
+            tries.append(_try(here, case, lines))
+    return Report(
+        tenant=here.tenant.issuer,
+        api=here.api_url,
+        samples=tuple(_sample(name, api) for name, api in here.apis.items()),
+        rows=tuple(rows),
+        tries=tuple(tries) if with_tries else (),
+    )
+
+
+def _send(here: Stage, request: str, lines: Sequence[str]) -> Answer:
+    method, _, path = request.partition(" ")
+    response = here.http.request(method, here.api_url + path, headers=[("Authorization", line) for line in lines])
+    refusal = here.refusals.take()
+    return Answer(
+        status=response.status_code,
+        challenge=response.headers.get("WWW-Authenticate"),
+        refusal=None if refusal is None else refusal.event,
+        why=_why(here, response, refusal),
+    )
+
+
+def _why(here: Stage, response: httpx.Response, refusal: AuthError | None) -> str:
+    """As the API's own log puts it; for who was let in, who it is."""
+    if refusal is not None:
+        return str(refusal)
+    if response.is_success:
+        return _caller(here, response.json())
+    return response.reason_phrase
+
+
+def _caller(here: Stage, said: dict[str, Any]) -> str:
+    """What the sample API said of its caller, with the application's name in place of its client id."""
+    if "caller" not in said:
+        return "open to everybody"
+    names = {application.client_id: application.name for application in here.applications}
+    kind = "machine" if said["machine"] else "user of"
+    return f"{kind} {names[said['caller']]!r} may {', '.join(said['may'])}"
+
+
+def _sample(name: str, api: Api) -> Sample:
+    rbac = "on" if api.rbac else "off"
+    place = "permissions" if api.permissions_in_token else "scope"
+    return Sample(
+        path=f"/{name}/messages",
+        identifier=api.identifier,
+        settings=f"{api.signing_algorithm}, {PROFILES[api.profile]}, RBAC {rbac}, names in {place}",
+    )
+
+
+# ------------------------------------------------------------------------------------------------------ what to try
+
+
+def _token_try(here: Stage) -> Try:
+    url, body = here.token_request("auth0", here.reader)
+    curl = ["curl", "-i", url, "-H", "Content-Type: application/json", "-d", json.dumps(body)]
+    return Try("a token for a machine that may only read, from the tenant", 200, shlex.join(curl))
+
+
+def _try(here: Stage, case: Case, lines: Sequence[str]) -> Try:
+    method, _, path = case.request.partition(" ")
+    headers = [word for line in lines for word in ("-H", f"Authorization: {line}")]
+    curl = ["curl", "-i", *([] if method == "GET" else ["-X", method]), here.api_url + path, *headers]
+    return Try(case.sends, case.expected.status, shlex.join(curl))
+
+
+# ------------------------------------------------------------------------------------------------------------- stay
+
+
+def _stay(announce: Callable[[], None]) -> None:
+    """Announce that we are here, and return when told to stop."""
+    # Also where the shell has switched SIGINT off, as it does for a command in the background of a script.
+    before = {number: signal.signal(number, signal.default_int_handler) for number in STOP}
+    try:
+        announce()
+        while True:
+            time.sleep(60)
+    except KeyboardInterrupt:
+        return
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _log_on_stderr() -> Iterator[None]:
+    """What the gates and the tenant say of each request, as an application's own logging would show it."""
+    log = logging.getLogger("jwtgate")
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+    level = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+        log.removeHandler(handler)
