@@ -1,0 +1,163 @@
+"""The border post for any ASGI app: closed unless opened, for HTTP and WebSockets, and no framework needed."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
+from typing import Any
+
+from .admission import admit, keep, recall, refuse, verifier_for
+from .core.access import Requirement
+from .core.errors import AuthError, Refusal
+from .core.paths import PUBLIC, PathRules, Verdict, is_preflight
+from .core.request import Request
+from .core.settings import ApiSettings
+from .verifier import AsyncVerifier, Outcome, log_refusal
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Answer = Callable[[AuthError, Scope, Receive, Send], Awaitable[None]]
+
+REQUESTS = ("http", "websocket")
+TOKEN = "jwtgate.token"  # where the app finds the AccessToken in its scope
+DENIAL = "websocket.http.response"  # the extension by which a WebSocket handshake gets an HTTP answer
+CLOSE: Message = {"type": "websocket.close", "code": 1008, "reason": ""}  # RFC 6455 section 7.4.1: a policy violation
+ANSWERED = frozenset({"http.response.start", f"{DENIAL}.start", "websocket.close"})
+
+
+class JwtGateMiddleware:
+    """Lets a request pass to the app when it carries an access token that this API accepts.
+
+    settings: what this API accepts.
+    public: paths that need no token; on them none is looked at, and `scope["jwtgate.token"]` is None.
+    requires: by path, what the token must also satisfy; see `PathRules` for how both are compared.
+    verifier: an AsyncVerifier with the same settings, to share keys with other gates.
+    on_refusal: is asked for another answer, an ASGI app; None from it means the standard one.
+
+    The app finds the AccessToken in `scope["jwtgate.token"]`. An AuthError that it raises before it has begun to
+    answer (`token.require(…)`) is answered here. A CORS preflight passes, and so does everything that is neither
+    HTTP nor a WebSocket, such as lifespan. Raises SettingsError.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        settings: ApiSettings,
+        *,
+        public: Iterable[str] = (),
+        requires: Mapping[str, Requirement | str | Sequence[Requirement | str]] | None = None,
+        verifier: AsyncVerifier | None = None,
+        on_refusal: Callable[[AuthError, Scope], App | None] | None = None,
+    ) -> None:
+        self._app = app
+        self._settings = settings
+        self._rules = PathRules(public, requires)
+        self._verifier = verifier_for(AsyncVerifier, settings, verifier)
+        self._on_refusal = on_refusal
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in REQUESTS:
+            await self._app(scope, receive, send)
+        else:
+            await answer_errors(self._pass, self._answer, scope, receive, send)
+
+    async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
+        verdict = self._verdict(scope)
+        if verdict.public:
+            # Not overwritten: another gate, with other settings, may stand before this one.
+            scope.setdefault(TOKEN, None)
+        else:
+            scope[TOKEN] = admit(await outcome_of(scope, self._verifier), verdict.requirement)
+        await self._app(scope, receive, send)
+
+    def _verdict(self, scope: Scope) -> Verdict:
+        if scope.get("method") == "OPTIONS" and is_preflight(request_of(scope)):
+            return PUBLIC
+        return self._rules.decide(scope["path"], scope.get("raw_path"), scope.get("root_path", ""))
+
+    async def _answer(self, error: AuthError, scope: Scope, receive: Receive, send: Send) -> None:
+        refusal = refuse(error, self._settings)
+        other = self._on_refusal(error, scope) if self._on_refusal and can_answer(scope) else None
+        if other is None:
+            await send_refusal(refusal, scope, receive, send)
+        else:
+            await other(scope, receive, send)
+
+
+# -------------------------------------------------------------------------------- what every ASGI post shares
+
+
+def request_of(scope: Scope) -> Request:
+    """What authentication looks at. Every header line is in it, as it came; bytes are read as Latin-1.
+
+    The URL is the one that the server was reached by: nothing of it comes from the Host header.
+    """
+    lines = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
+    return Request(scope.get("method", "GET"), _url(scope), lines)  # a WebSocket handshake is a GET
+
+
+def _url(scope: Scope) -> str:
+    host, port = scope.get("server") or ("", None)
+    authority = f"{host}:{port}" if port else host
+    raw: bytes = scope.get("raw_path") or scope["path"].encode()
+    query: bytes = scope.get("query_string", b"")
+    target = raw + b"?" + query if query else raw
+    return f"{scope.get('scheme', 'http')}://{authority}{target.decode('latin-1')}"
+
+
+async def outcome_of(scope: Scope, verifier: AsyncVerifier) -> Outcome:
+    """Who is calling, found out once for each request and settings, and kept with the scope."""
+    known = recall(scope, verifier.settings)
+    if known is not None:
+        return known
+    return keep(scope, verifier.settings, await verifier.outcome(request_of(scope)))
+
+
+def can_answer(scope: Scope) -> bool:
+    """Whether the client can be given status, headers and body: a WebSocket needs the server's help for that."""
+    return scope["type"] == "http" or DENIAL in (scope.get("extensions") or {})
+
+
+async def send_refusal(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer the client, before anything else was sent.
+
+    A WebSocket gets the same by the denial response; where the server lacks it, the handshake is closed.
+    """
+    if not can_answer(scope):
+        await send(dict(CLOSE))
+        return
+    prefix = "websocket." if scope["type"] == "websocket" else ""
+    headers = raw_headers(refusal)
+    await send({"type": f"{prefix}http.response.start", "status": refusal.status, "headers": headers})
+    await send({"type": f"{prefix}http.response.body", "body": refusal.body})
+
+
+def raw_headers(refusal: Refusal) -> list[tuple[bytes, bytes]]:
+    """The header lines as ASGI sends them: names in lower case, repeats kept, the body's length at the end."""
+    lines = [*refusal.headers, ("content-length", str(len(refusal.body)))]
+    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in lines]
+
+
+async def answer_errors(app: App, answer: Answer, scope: Scope, receive: Receive, send: Send) -> None:
+    """Run the app; an AuthError is given to `answer` when nothing was sent yet.
+
+    An accepted WebSocket is closed (1008) instead. Once an HTTP response has begun, the error goes on its way.
+    """
+    sent: set[str] = set()
+
+    async def watched(message: Message) -> None:
+        sent.add(message["type"])
+        await send(message)
+
+    try:
+        await app(scope, receive, watched)
+    except AuthError as error:
+        if scope["type"] not in REQUESTS or sent & ANSWERED:
+            raise
+        if "websocket.accept" not in sent:
+            await answer(error, scope, receive, send)
+        else:
+            log_refusal(error)
+            await send(dict(CLOSE))

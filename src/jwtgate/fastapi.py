@@ -1,0 +1,288 @@
+"""The gate for FastAPI: dependencies that admit a request or refuse it, and say so in OpenAPI.
+
+    gate = Gate(settings)
+
+    @app.get("/messages")
+    async def messages(token: Annotated[AccessToken, gate.requires("read:messages")]): ...
+
+There is nothing to install into the app.
+"""
+
+# No `from __future__ import annotations` here: FastAPI reads the annotations of dependencies while it runs.
+
+import functools
+import inspect
+import re
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from typing import Annotated, Any, Final, cast
+from urllib.parse import quote
+
+from fastapi import FastAPI, Response, Security, WebSocket
+from fastapi.openapi import models
+from fastapi.requests import HTTPConnection
+from fastapi.security import SecurityScopes
+from fastapi.security.base import SecurityBase
+from starlette.websockets import WebSocketState
+
+from .admission import admit, refuse, verifier_for
+from .asgi import App, can_answer, outcome_of, send_refusal
+from .core.access import AccessToken, Requirement, demand
+from .core.errors import AuthError, JwtGateError, MissingCredentials
+from .core.settings import ApiSettings, Issuer
+from .verifier import AsyncVerifier, log_refusal
+
+__all__ = ["Authenticate", "Gate"]
+
+Other = Response | None
+OnRefusal = Callable[[AuthError, HTTPConnection], Other | Awaitable[Other]]
+
+_GATE: Final = "jwtgate.fastapi"  # in the scope: the gate that looked at this request last
+# Among the scopes that FastAPI hands down: no real one has spaces (RFC 6749 section 3.3).
+_OPTIONAL: Final = "credentials are optional"
+
+
+class Gate:
+    """Stands before the routes of FastAPI apps.
+
+    settings: what this API accepts.
+    app: needed only where AuthErrors are to be answered that a route raises before any gate has seen its request.
+    verifier: verifies the tokens; must have the same settings. None makes one.
+    on_refusal: called with the error and the request (or WebSocket) before a refusal is sent. It may return a Response
+        of its own, None sends the standard one. A plain or an async function; a plain one must not block.
+
+    An app's own exception handler for AuthError goes before. One gate may serve several apps, and one app may have
+    several gates. Raises SettingsError.
+    """
+
+    def __init__(
+        self,
+        settings: ApiSettings,
+        app: FastAPI | None = None,
+        *,
+        verifier: AsyncVerifier | None = None,
+        on_refusal: OnRefusal | None = None,
+    ) -> None:
+        self.verifier = verifier_for(AsyncVerifier, settings, verifier)
+        self.settings = settings
+        self.on_refusal = on_refusal
+        self.authenticate: Final = Authenticate(self)
+        if app is not None:
+            self._answer_in(app.exception_handlers)
+
+    def requires(self, *requirements: Requirement | str, optional: bool = False) -> Any:
+        """A `Security(…)`: the route runs only for a valid token that meets all of these; none means any valid token.
+
+        For `Annotated[AccessToken, gate.requires(…)]`, for `dependencies=[gate.requires(…)]` of a route, a router or
+        an app, and as a parameter's default value (which is why its type is Any, as that of FastAPI's own).
+
+        optional: let requests without credentials in as well: `Annotated[AccessToken | None, …]`; a bad token is
+            refused all the same.
+
+        Raises SettingsError.
+        """
+        requirement = demand(requirements)
+        names = [] if requirement is None else requirement.names
+        handed_down = [_OPTIONAL] if optional else []
+
+        # The names go to OpenAPI by a dependency of their own. As scopes of this one they would be handed down to
+        # `authenticate`, which insists on all of them: any_of would be lost.
+        async def admitted(
+            connection: HTTPConnection,
+            token: Annotated[AccessToken | None, Security(self.authenticate, scopes=handed_down)],
+            named: Annotated[None, Security(self.authenticate.named, scopes=names)],
+        ) -> AccessToken | None:
+            # Once more: with `dependency_overrides` the gate may not have seen this request yet.
+            self._stand_at(connection)
+            # Only an override gives None where credentials are not optional, and that must not open the route.
+            outcome = MissingCredentials("no token was given to the gate") if token is None else token
+            return admit(outcome, requirement, optional=optional)
+
+        return Security(admitted)
+
+    def _stand_at(self, connection: HTTPConnection) -> None:
+        """From here on, an AuthError in this request is answered by this gate."""
+        connection.scope[_GATE] = self
+        # What the app has for its exceptions: the same mapping for every request, looked into when one is raised.
+        self._answer_in(connection.scope["starlette.exception_handlers"][0])
+
+    def _answer_in(self, handlers: MutableMapping[Any, Any]) -> None:
+        # A handler of the app's own goes before, for the base of all our errors too.
+        if JwtGateError not in handlers:
+            handlers.setdefault(AuthError, self._answer)
+
+    async def _answer(self, connection: HTTPConnection, error: AuthError) -> App | None:
+        """An exception handler. The app has only one: it asks the gate that this request stands at."""
+        gate: Gate = connection.scope.get(_GATE, self)
+        if not isinstance(connection, WebSocket):
+            return await gate._refuse(connection, error)
+        if connection.application_state is WebSocketState.CONNECTING:
+            answer = await gate._refuse(connection, error)
+            await answer(connection.scope, connection.receive, connection.send)
+            return None
+        log_refusal(error)  # no answer can be given any more
+        if connection.application_state is connection.client_state is WebSocketState.CONNECTED:
+            await connection.close(1008)  # RFC 6455 section 7.4.1: a policy violation
+        return None
+
+    async def _refuse(self, connection: HTTPConnection, error: AuthError) -> App:
+        refusal = refuse(error, self.settings)
+        if self.on_refusal is not None and can_answer(connection.scope):
+            other = self.on_refusal(error, connection)
+            response = await other if inspect.isawaitable(other) else other
+            if response is not None:
+                return response
+        return functools.partial(send_refusal, refusal)
+
+
+class Authenticate(SecurityBase):
+    """Who is calling: the one callable beneath every route of its gate.
+
+    `Security(gate.authenticate, scopes=["read:messages"])` is FastAPI's own way of writing a requirement: plain names
+    of permissions, which all must hold. Those of dependencies above count too (SecurityScopes).
+
+    `app.dependency_overrides[gate.authenticate] = lambda: token` puts another token in its place; what `requires`
+    asks for is still asked of that token.
+    """
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self.model = _scheme(gate.settings)
+        self.scheme_name = _scheme_name(gate.settings)
+        self.named = _Named(self.model, self.scheme_name)
+
+    async def __call__(self, connection: HTTPConnection, names: SecurityScopes) -> AccessToken | None:
+        """The token; None only where credentials are optional and missing. Raises AuthError."""
+        self._gate._stand_at(connection)
+        outcome = await outcome_of(connection.scope, self._gate.verifier)
+        wanted = [name for name in names.scopes if name != _OPTIONAL]
+        return admit(outcome, demand(wanted), optional=_OPTIONAL in names.scopes)
+
+
+class _Named(SecurityBase):
+    """The same security scheme, for documentation alone: shows the names that a route asks for."""
+
+    def __init__(self, model: models.SecurityBase, scheme_name: str) -> None:
+        self.model = model
+        self.scheme_name = scheme_name
+
+    async def __call__(self) -> None:
+        """Nothing is decided here."""
+
+
+# ----------------------------------------------------------------------------------------------------------- OpenAPI
+
+# Tells our schemes from others until the document is complete; then it is taken away.
+_MARK: Final = "x-jwtgate"
+_SCHEMA: Final = "AccessRefusal"
+
+_REFUSALS: Final = {
+    "400": ("The Authorization header is malformed, or there are several", "WWW-Authenticate"),
+    "401": ("No access token, or one that is not valid for this API", "WWW-Authenticate"),
+    "403": ("The access token does not allow this request", "WWW-Authenticate"),
+    "503": ("The request cannot be authenticated at the moment", "Retry-After"),
+}
+
+
+def _scheme_name(settings: ApiSettings) -> str:
+    """By the API, so that two APIs in one document are two schemes; of the characters that a component may have."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", _identifier(settings))
+
+
+def _identifier(settings: ApiSettings) -> str:
+    given = settings.identifier
+    return given if isinstance(given, str) else given[0]
+
+
+def _scheme(settings: ApiSettings) -> models.SecurityBase:
+    """How a client gets a token for this API, as far as the settings know."""
+    about: dict[str, Any] = {"description": _description(settings), _MARK: True}
+    domains = (settings.domain,) if isinstance(settings.domain, str) else settings.domain
+    if domains:
+        return models.OAuth2(flows=_flows(settings, Issuer.auth0(domains[0]).url), **about)
+    issuer = settings.issuers[0]
+    if settings.secret_of(issuer) is None and not (issuer.jwks or issuer.jwks_uri):
+        return models.OpenIdConnect(openIdConnectUrl=issuer.discovery_url, **about)
+    return models.HTTPBearer(bearerFormat="JWT", **about)
+
+
+def _flows(settings: ApiSettings, issuer: str) -> models.OAuthFlows:
+    audience = quote(_identifier(settings), safe="")
+    scopes = dict(_permissions(settings))
+    return models.OAuthFlows(
+        clientCredentials=models.OAuthFlowClientCredentials(tokenUrl=f"{issuer}oauth/token", scopes=scopes),
+        authorizationCode=models.OAuthFlowAuthorizationCode(
+            authorizationUrl=f"{issuer}authorize?audience={audience}", tokenUrl=f"{issuer}oauth/token", scopes=scopes
+        ),
+    )
+
+
+def _permissions(settings: ApiSettings) -> Mapping[str, str]:
+    return cast(Mapping[str, str], settings.permissions)  # settings make a mapping of whatever was given
+
+
+def _description(settings: ApiSettings) -> str:
+    lines = [f"An access token with the audience `{_identifier(settings)}`."]
+    lines += [f"- `{name}`: {meaning}".removesuffix(": ") for name, meaning in _permissions(settings).items()]
+    return "\n".join(lines)
+
+
+def _complete(document: dict[str, Any]) -> dict[str, Any]:
+    """Every route behind a gate lists the refusals; names that only routes mention join their scheme's scopes."""
+    components = document.get("components", {})
+    schemes = components.get("securitySchemes", {})
+    ours = {name: scheme for name, scheme in schemes.items() if scheme.pop(_MARK, False)}
+    for operation in _operations(document):
+        for security in operation.get("security", ()):
+            for name in [name for name in security if name in ours]:
+                security[name] = [scope for scope in security[name] if scope != _OPTIONAL]
+                _declare(ours[name], security[name])
+                _list_refusals(operation["responses"])
+                components.setdefault("schemas", {}).setdefault(_SCHEMA, _refusal_schema())
+    return document
+
+
+def _operations(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for item in document["paths"].values():
+        yield from item.values()
+
+
+def _declare(scheme: Mapping[str, Any], names: list[str]) -> None:
+    for flow in scheme.get("flows", {}).values():
+        for name in names:
+            flow["scopes"].setdefault(name, "")
+
+
+def _list_refusals(responses: dict[str, Any]) -> None:
+    """What the app itself says about a status stays."""
+    schema = {"$ref": f"#/components/schemas/{_SCHEMA}"}
+    for status, (description, header) in _REFUSALS.items():
+        responses.setdefault(
+            status,
+            {
+                "description": description,
+                "headers": {header: {"schema": {"type": "string"}}},
+                "content": {"application/json": {"schema": schema}},
+            },
+        )
+
+
+def _refusal_schema() -> dict[str, Any]:
+    return {
+        "title": _SCHEMA,
+        "type": "object",
+        "description": "Empty where the request had no credentials.",
+        "properties": {"error": {"type": "string"}, "error_description": {"type": "string"}},
+    }
+
+
+def _completing(openapi: Callable[[FastAPI], dict[str, Any]]) -> Callable[[FastAPI], dict[str, Any]]:
+    @functools.wraps(openapi)
+    def complete(self: FastAPI) -> dict[str, Any]:
+        return _complete(openapi(self))
+
+    return complete
+
+
+# FastAPI lets a dependency add a security scheme to its routes, but no answers, and a gate does not know the apps whose
+# routes it will stand before. A document without our marks passes through as it is.
+FastAPI.openapi = _completing(FastAPI.openapi)  # type: ignore[method-assign,assignment]
