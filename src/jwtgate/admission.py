@@ -10,8 +10,8 @@ from collections.abc import MutableMapping
 from typing import Any, TypeVar
 
 from .core.access import AccessToken, Requirement
-from .core.challenge import answer
-from .core.errors import AuthError, MissingCredentials, Refusal, SettingsError
+from .core.challenge import refusal_of
+from .core.errors import AuthError, JwtGateError, MissingCredentials, Refusal, SettingsError
 from .core.settings import ApiSettings
 from .verifier import AsyncVerifier, Outcome, Verifier, log_refusal
 
@@ -19,6 +19,13 @@ Memory = MutableMapping[str, Any]
 V = TypeVar("V", Verifier, AsyncVerifier)
 
 OUTCOMES = "jwtgate.outcomes"
+
+
+class NoToken(JwtGateError, RuntimeError):
+    """The caller was asked for where no gate has looked at the request: a fault of the application, not of a client."""
+
+    def __init__(self) -> None:
+        super().__init__("no gate with these settings has looked at this request: one must stand before this code")
 
 
 def verifier_for(kind: type[V], settings: ApiSettings, given: V | None) -> V:
@@ -65,8 +72,20 @@ def admit(outcome: Outcome, requirement: Requirement | None = None, *, optional:
     return outcome
 
 
+def caller(memory: Memory, settings: ApiSettings) -> AccessToken:
+    """Who is calling, as a gate found out before. To ask is to insist.
+
+    Raises the AuthError where the request had no good token, NoToken where no gate has looked.
+    """
+    outcome = recall(memory, settings)
+    if outcome is None:
+        raise NoToken
+    if isinstance(outcome, AuthError):
+        raise outcome
+    return outcome
+
+
 def refuse(error: AuthError, settings: ApiSettings) -> Refusal:
     """The answer to the client, also for an error that an application raised itself; it is then in the log."""
     log_refusal(error)
-    answer(error, settings)
-    return error.refusal or Refusal(error.status, error.headers, error.body)
+    return refusal_of(error, settings)

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from .core.access import AccessToken
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Outcome = AccessToken | AuthError
-log = logging.getLogger("jwtgate")
+log: logging.Logger = logging.getLogger("jwtgate")
 
 CONNECT_SECONDS, TOTAL_SECONDS = 3.0, 5.0  # of one document
 LONGEST_FLIGHT = 15.0  # seconds: the metadata, the keys, and some
@@ -43,8 +43,11 @@ class Clock(Protocol):
 class SystemClock:
     """The time of this machine."""
 
-    wall = staticmethod(time.time)
-    monotonic = staticmethod(time.monotonic)
+    def wall(self) -> float:
+        return time.time()
+
+    def monotonic(self) -> float:
+        return time.monotonic()
 
 
 class _Flights:
@@ -77,7 +80,7 @@ class _Flights:
             if self._under_way.get(keys, (None, 0.0))[0] is flight:
                 del self._under_way[keys]
         flight.set_result(None)
-        _log_keys(keys)
+        _log_keys(keys, now)
 
 
 class _Body:
@@ -196,7 +199,7 @@ class Verifier(_Driver):
                 return self._moment()
             case Fetch():
                 return self._fetch(effect)
-            case LoadKeys():
+            case _:
                 self._load(effect)
                 return None
 
@@ -204,13 +207,19 @@ class Verifier(_Driver):
         flight, mine = self._flights.board(effect, self._clock.monotonic())
         if flight is None:
             return
-        if mine:
-            try:
-                self._drive(effect.keys.load(self._moment(), because_of_kid=effect.because_of_kid))
-            finally:
-                self._flights.land(flight, effect, self._clock.monotonic())
+        if mine and effect.urgent:
+            self._fly(flight, effect)
+        elif mine:
+            # A thread of its own: a request whose key is known does not wait for younger ones.
+            threading.Thread(target=self._fly, args=(flight, effect), name="jwtgate-keys", daemon=True).start()
         elif effect.urgent:
             wait([flight], LONGEST_FLIGHT)
+
+    def _fly(self, flight: Future[None], effect: LoadKeys) -> None:
+        try:
+            self._drive(effect.keys.load(self._moment(), because_of_kid=effect.because_of_kid))
+        finally:
+            self._flights.land(flight, effect, self._clock.monotonic())
 
     def _fetch(self, effect: Fetch) -> bytes:
         try:
@@ -285,7 +294,7 @@ class AsyncVerifier(_Driver):
                 return self._moment()
             case Fetch():
                 return await self._fetch(effect)
-            case LoadKeys():
+            case _:
                 await self._load(effect)
                 return None
 
@@ -299,7 +308,8 @@ class AsyncVerifier(_Driver):
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         if effect.urgent:
-            await asyncio.wait([asyncio.wrap_future(flight)], timeout=LONGEST_FLIGHT)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.wrap_future(flight), LONGEST_FLIGHT)
 
     async def _fly(self, flight: Future[None], effect: LoadKeys) -> None:
         try:
@@ -337,12 +347,13 @@ def log_refusal(error: AuthError) -> None:
         log.info("refused: %d %s: %s", error.status, error.event, error, extra={"event": error.event})
 
 
-def _log_keys(keys: IssuerKeys) -> None:
+def _log_keys(keys: IssuerKeys, now: float) -> None:
     state, issuer = keys.state, shown(keys.issuer.url)
-    if state.keys is None:
+    serving = state.serving(now)
+    if serving is None:
         log.error("no keys of %s: %s", issuer, state.failure)
     elif state.failures:
         log.warning("keys of %s not refreshed, the last good ones serve: %s", issuer, state.failure)
     else:
-        level = logging.WARNING if state.keys.skipped else logging.DEBUG
-        log.log(level, "keys of %s loaded: %d; skipped: %s", issuer, len(state.keys.kids), listed(state.keys.skipped))
+        level = logging.WARNING if serving.skipped else logging.DEBUG
+        log.log(level, "keys of %s loaded: %d; skipped: %s", issuer, len(serving.kids), listed(serving.skipped))

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from .challenge import answer
-from .claims import client_of, scopes_of
+from .claims import LATEST, client_of, scopes_of
 from .compact import Signed
 from .errors import AuthError, InsufficientAuthentication, InsufficientScope, SettingsError, listed, shown
 from .settings import SCOPE_TOKEN, ApiSettings
@@ -26,7 +26,7 @@ class AccessToken:
     def __init__(self, signed: Signed, settings: ApiSettings, checked_at: float) -> None:
         self._signed = signed
         self._settings = settings
-        self.checked_at = checked_at  # seconds since the epoch
+        self.checked_at: float = checked_at  # seconds since the epoch
 
     @property
     def subject(self) -> str:
@@ -107,16 +107,6 @@ class AccessToken:
         grants = [grant] if isinstance(grant, str) else grant or []
         return "client-credentials" in grants or self.subject.endswith("@clients") or self.subject == self.client_id
 
-    @property
-    def permissions_in_token(self) -> bool:
-        """Whether this API looks for plain names in `permissions`."""
-        return self._settings.permissions_in_token
-
-    @property
-    def leeway(self) -> float:
-        """Seconds of clock difference that are forgiven to this token's issuer."""
-        return self._settings.policies[self.issuer].leeway
-
     def require(self, *requirements: Requirement | str) -> None:
         """Insist on all of them.
 
@@ -125,7 +115,7 @@ class AccessToken:
         requirement = demand(requirements)
         report = None if requirement is None else requirement.report(self)
         if report is not None and not report.met:
-            raise _refuse(report, self, self._settings)
+            raise _refuse(report, self._settings)
 
     def allows(self, *requirements: Requirement | str) -> bool:
         """Whether `require` would pass."""
@@ -136,22 +126,13 @@ class AccessToken:
         return f"<AccessToken sub={shown(self.subject)} client_id={shown(self.client_id)}>"
 
 
-def _refuse(report: Report, token: AccessToken, settings: ApiSettings) -> AuthError:
+def _refuse(report: Report, settings: ApiSettings) -> AuthError:
     error: AuthError
     if report.acr_values or report.max_age is not None:
         error = InsufficientAuthentication(report.acr_values, report.max_age, report.unmet)
     else:
-        error = InsufficientScope(report.names, report.missing, report.unmet, _unread(report.missing, token))
+        error = InsufficientScope(report.names, report.missing, report.unmet, "; ".join(report.hints))
     return answer(error, settings)
-
-
-def _unread(missing: Sequence[str], token: AccessToken) -> str:
-    """Names may be in the claim that the settings do not look into: say so."""
-    if not token.permissions_in_token and set(missing) & (token.permissions or frozenset()):
-        return "the token's permissions claim holds it: permissions_in_token=True would read it"
-    if token.permissions_in_token and token.permissions is None and set(missing) & token.scopes:
-        return "the token has no permissions claim, its scope holds it: permissions_in_token=False would read it"
-    return ""
 
 
 class Actor:
@@ -197,7 +178,8 @@ class Report:
     """How a token stands to a requirement.
 
     names: scopes and permissions to ask for, in order of mention; missing: those that the token lacks; unmet: what else
-    is not so, in words for the log; acr_values, max_age: the authentication that is wanted and not there.
+    is not so, in words for the log; acr_values, max_age: the authentication that is wanted and not there; hints: what
+    to change, for the log.
     """
 
     met: bool
@@ -206,6 +188,7 @@ class Report:
     unmet: tuple[str, ...] = ()
     acr_values: tuple[str, ...] = ()
     max_age: int | None = None
+    hints: tuple[str, ...] = ()
 
 
 class Requirement:
@@ -243,10 +226,24 @@ class _Names(Requirement):
     wanted: tuple[str, ...]
 
     def report(self, token: AccessToken) -> Report:
-        place = self.place or ("permissions" if token.permissions_in_token else "scope")
+        place = self.place or ("permissions" if token._settings.permissions_in_token else "scope")
         held = token.scopes if place == "scope" else token.permissions or frozenset()
         missing = tuple(name for name in self.wanted if name not in held)
-        return Report(not missing, self.wanted, missing)
+        return Report(not missing, self.wanted, missing, hints=self._unread(place, missing, token))
+
+    def _unread(self, place: str, missing: Sequence[str], token: AccessToken) -> tuple[str, ...]:
+        """The names may be in the claim that nobody looked into: say so."""
+        elsewhere = token.scopes if place == "permissions" else token.permissions or frozenset()
+        if not elsewhere.intersection(missing):
+            return ()
+        if self.place is not None:
+            other = "scope" if place == "permissions" else "permissions"
+            return (f"the token's {other} claim holds it, and only {place} was asked for",)
+        if place == "scope":
+            return ("the token's permissions claim holds it: permissions_in_token=True would read it",)
+        if token.permissions is None:
+            return ("the token has no permissions claim, its scope holds it: permissions_in_token=False would read it",)
+        return ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -260,7 +257,8 @@ class _Claim(Requirement):
 
     def report(self, token: AccessToken) -> Report:
         found = token.claims.get(self.claim)
-        candidates = found if isinstance(found, list) else [found]
+        # An absent claim is not null: it has no value at all.
+        candidates = found if isinstance(found, list) else [found] if self.claim in token.claims else []
         if any(_same(value, candidate) for value in self.values for candidate in candidates):
             return Report(True)
         return Report(False, unmet=(f"claim {self.claim!r} must be {listed(self.values)}, got {shown(found)}",))
@@ -291,12 +289,13 @@ class _Authenticated(Requirement):
         if self.max_age is None:
             return []
         found = token.claims.get("auth_time")
-        if isinstance(found, int | float) and not isinstance(found, bool):
+        if isinstance(found, int | float) and not isinstance(found, bool) and 0 <= found <= LATEST:
             age = token.checked_at - found
-            if -token.leeway <= age <= self.max_age + token.leeway:
+            leeway = token._settings.policies[token.issuer].leeway
+            if -leeway <= age <= self.max_age + leeway:
                 return []
             return [f"the user authenticated {age:.0f} s ago, at most {self.max_age} s are accepted"]
-        return [f"auth_time must be a number, got {shown(found)}"]
+        return [f"auth_time must be a number of seconds, 0 to {LATEST}, got {shown(found)}"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,6 +312,7 @@ class _All(Requirement):
             unmet=_joined(report.unmet for report in reports),
             acr_values=next((report.acr_values for report in reports if report.acr_values), ()),
             max_age=min(ages, default=None),
+            hints=_joined(report.hints for report in reports),
         )
 
     @property
@@ -362,7 +362,10 @@ def authenticated(*, acr: str | Sequence[str] = (), max_age: int | None = None) 
     acr: authentication context class references, the preferred first; max_age: seconds since `auth_time`.
     Raises SettingsError.
     """
-    classes = _scope_names("acr", (acr,) if isinstance(acr, str) else tuple(acr)) if acr else ()
+    listed_classes = (acr,) if isinstance(acr, str) else acr
+    if not isinstance(listed_classes, Iterable):
+        raise SettingsError("acr", "must be a name or a list of names", acr)
+    classes = _scope_names("acr", tuple(listed_classes)) if acr else ()
     whole = isinstance(max_age, int) and not isinstance(max_age, bool) and max_age >= 0
     if max_age is not None and not whole:
         raise SettingsError("max_age", "must be a whole number of seconds, 0 or more", max_age)
@@ -410,4 +413,4 @@ def _scope_names(what: str, names: Sequence[object]) -> tuple[str, ...]:
         # RFC 6749 section 3.3: what can be asked for in a scope, and told in a challenge.
         if not isinstance(name, str) or SCOPE_TOKEN.fullmatch(name) is None:
             raise SettingsError(what, "must be ASCII text without spaces, quotes and backslashes", name)
-    return tuple(name for name in names if isinstance(name, str))
+    return tuple(dict.fromkeys(name for name in names if isinstance(name, str)))

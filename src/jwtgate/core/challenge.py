@@ -24,9 +24,15 @@ def answer(error: E, settings: ApiSettings, scheme: str | None = None) -> E:
 
     scheme: the one that the request used; its challenge carries the error (RFC 9449 section 7.2).
     """
+    refusal_of(error, settings, scheme)
+    return error
+
+
+def refusal_of(error: AuthError, settings: ApiSettings, scheme: str | None = None) -> Refusal:
+    """What the client is told: as it was first worked out, or worked out now."""
     if error.refusal is None:
         error.refusal = Refusal(error.status, tuple(_headers(error, settings, scheme)), _body(error))
-    return error
+    return error.refusal
 
 
 def _headers(error: AuthError, settings: ApiSettings, scheme: str | None) -> list[tuple[str, str]]:

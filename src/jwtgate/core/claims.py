@@ -69,9 +69,7 @@ def issued_at(claims: Claims, policy: Policy, now: float) -> None:
     """`iat` must not be ahead. Required here (RFC 9068 section 2.2; Auth0 always sets it)."""
     issued = _seconds(claims, "iat")
     if now + policy.leeway < issued:
-        raise ClaimRejected(
-            "iat", f"at most {now + policy.leeway:.0f}", issued, "ahead of time: is a clock wrong?"
-        )
+        raise ClaimRejected("iat", f"at most {now + policy.leeway:.0f}", issued, "ahead of time: is a clock wrong?")
 
 
 def lifetime(claims: Claims, policy: Policy, now: float) -> None:
@@ -80,7 +78,7 @@ def lifetime(claims: Claims, policy: Policy, now: float) -> None:
         raise ClaimRejected("exp", f"at most {policy.token_lifetime} s after iat (token_lifetime)", life)
 
 
-# ------------------------------------------------------------------------------------------------- by whom, and for whom
+# ------------------------------------------------------------------------------------------------ by whom, and for whom
 
 
 def _same_but_for(wanted: str, found: object) -> str:
@@ -204,7 +202,7 @@ def permissions(claims: Claims, policy: Policy, now: float) -> None:
             raise ClaimRejected("permissions", "an array of strings", value)
 
 
-# ------------------------------------------------------------------------------------------------------ what else it says
+# ---------------------------------------------------------------------------------------------------- what else it says
 
 
 def grant_type(claims: Claims, policy: Policy, now: float) -> None:
@@ -229,7 +227,9 @@ def actor(claims: Claims, policy: Policy, now: float) -> None:
         act = holder["act"]
         if not isinstance(act, dict):
             raise ClaimRejected("act", "a JSON object", act)
-        _text(act, "sub")
+        name = act.get("sub", "-")
+        if not isinstance(name, str) or not name:
+            raise ClaimRejected("act", "a sub that is a string and not empty, where there is one", name)
         holder = act
 
 

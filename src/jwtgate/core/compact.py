@@ -5,7 +5,7 @@ from __future__ import annotations
 import binascii
 import json
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from .errors import EncryptedToken, HeaderRejected, MalformedToken, OpaqueToken, TokenTooLarge, shown
 
@@ -60,7 +60,8 @@ def _finite(text: str) -> float:
 
 
 _decode = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_no_constant, parse_float=_finite).decode
-_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
+# It matches at every quote, closed or not: else a text of nothing but `\"` would be searched once for each of them.
+_STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?')
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -103,8 +104,8 @@ class Unverified:
     __slots__ = ("_claims", "_signature", "_signing_input", "algorithm", "header", "kid", "raw", "typ")
 
     def __init__(self, raw: str, header: Object, claims: Object, signature: bytes) -> None:
-        self.raw = raw
-        self.header = header
+        self.raw: str = raw
+        self.header: Object = header
         self.algorithm: str = header["alg"]
         self.kid: str | None = header.get("kid")
         self.typ: str | None = header.get("typ")
@@ -126,10 +127,10 @@ class Signed:
     __slots__ = ("claims", "header", "raw", "typ")
 
     def __init__(self, raw: str, header: Object, claims: Object, typ: str | None) -> None:
-        self.raw = raw
-        self.header: Final = header
-        self.claims: Final = claims
-        self.typ = typ
+        self.raw: str = raw
+        self.header: Object = header
+        self.claims: Object = claims
+        self.typ: str | None = typ
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} typ={shown(self.typ)}>"
@@ -207,9 +208,9 @@ def _check_header(header: Object) -> None:
         if name in header:
             raise HeaderRejected(name, "to be absent: it belongs to encrypted tokens", header[name])
     # RFC 7519 section 5.2: `cty: JWT` says that the payload is another JWT. An access token is signed once.
-    content = header.get("cty")
-    if isinstance(content, str) and content.lower().removeprefix("application/") == "jwt":
-        raise HeaderRejected("cty", "no JWT within the JWT", content)
+    content = header.get("cty", "")
+    if not isinstance(content, str) or content.lower().removeprefix("application/") == "jwt":
+        raise HeaderRejected("cty", "a media type, and no JWT within the JWT", content)
 
 
 def _not_a_jws(token: str, dots: int) -> MalformedToken | OpaqueToken | EncryptedToken:

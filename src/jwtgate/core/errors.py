@@ -123,9 +123,9 @@ class MissingCredentials(AuthError):
 class InvalidRequest(AuthError):
     """The Authorization header breaks its grammar, or there is more than one (RFC 6750 section 3.1)."""
 
-    status = 400
-    code = "invalid_request"
-    sentence = "The request must carry one Authorization header with one access token."
+    status: ClassVar[int] = 400
+    code: ClassVar[str | None] = "invalid_request"
+    sentence: ClassVar[str] = "The request must carry one Authorization header with one access token."
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -135,14 +135,14 @@ class InvalidRequest(AuthError):
 class InvalidToken(AuthError):
     """Something is wrong with the access token (RFC 6750 section 3.1)."""
 
-    code = "invalid_token"
-    sentence = "The access token is not valid for this API."
+    code: ClassVar[str | None] = "invalid_token"
+    sentence: ClassVar[str] = "The access token is not valid for this API."
 
 
 class MalformedToken(InvalidToken):
     """The token is not a compact JWS (RFC 7515 section 7.1) that holds a JSON object. part: where the fault is."""
 
-    sentence = "The access token is malformed."
+    sentence: ClassVar[str] = "The access token is malformed."
 
     def __init__(self, part: str, reason: str) -> None:
         super().__init__(f"{part}: {reason}")
@@ -162,7 +162,9 @@ class TokenTooLarge(MalformedToken):
 class OpaqueToken(InvalidToken):
     """The token is no JWT for an API. kind: what it seems to be, for the log."""
 
-    sentence = "The token is not an access token for this API: request one with the audience of this API."
+    sentence: ClassVar[str] = (
+        "The token is not an access token for this API: request one with the audience of this API."
+    )
 
     def __init__(self, kind: str) -> None:
         super().__init__(kind)
@@ -172,7 +174,7 @@ class OpaqueToken(InvalidToken):
 class EncryptedToken(InvalidToken):
     """The token is encrypted (JWE), and this API has no key to decrypt it. algorithm: its `alg`."""
 
-    sentence = "The access token is encrypted, and this API does not take encrypted tokens."
+    sentence: ClassVar[str] = "The access token is encrypted, and this API does not take encrypted tokens."
 
     def __init__(self, algorithm: object) -> None:
         super().__init__(f"an encrypted token (JWE, alg {shown(algorithm)}): no decryption key is configured")
@@ -182,7 +184,7 @@ class EncryptedToken(InvalidToken):
 class HeaderRejected(InvalidToken):
     """One parameter of the token's header is not acceptable. parameter, expected, actual."""
 
-    sentence = "The header of the access token is not acceptable."
+    sentence: ClassVar[str] = "The header of the access token is not acceptable."
 
     def __init__(self, parameter: str, expected: str, actual: object) -> None:
         super().__init__(f"header {parameter!r}: expected {expected}, got {shown(actual)}")
@@ -194,7 +196,7 @@ class HeaderRejected(InvalidToken):
 class UnknownKey(InvalidToken):
     """The issuer publishes no usable key that the token names. kid: as in the token; issuer."""
 
-    sentence = "The access token was signed with an unknown key."
+    sentence: ClassVar[str] = "The access token was signed with an unknown key."
 
     def __init__(self, kid: str | None, issuer: str, known: Sequence[str] = ()) -> None:
         named = "no kid, and no key of this issuer fits" if kid is None else f"kid {shown(kid)} is not among the keys"
@@ -206,7 +208,7 @@ class UnknownKey(InvalidToken):
 class AmbiguousKey(InvalidToken):
     """Several keys of the issuer fit, so none is used. kid: as in the token (None: it named none); issuer."""
 
-    sentence = "The access token does not name its key unambiguously."
+    sentence: ClassVar[str] = "The access token does not name its key unambiguously."
 
     def __init__(self, kid: str | None, issuer: str) -> None:
         what = "the token has no kid" if kid is None else f"kid {shown(kid)} stands for different keys"
@@ -218,7 +220,7 @@ class AmbiguousKey(InvalidToken):
 class BadSignature(InvalidToken):
     """The signature does not fit the token and the key. kid, algorithm."""
 
-    sentence = "The signature of the access token is not valid."
+    sentence: ClassVar[str] = "The signature of the access token is not valid."
 
     def __init__(self, kid: str | None, algorithm: str) -> None:
         super().__init__(f"the {algorithm} signature does not verify with key {shown(kid)}")
@@ -229,7 +231,7 @@ class BadSignature(InvalidToken):
 class WrongTokenKind(InvalidToken):
     """A well-signed token that is no access token. kind: what it is; claim: what tells."""
 
-    sentence = "The token is not an access token."
+    sentence: ClassVar[str] = "The token is not an access token."
 
     def __init__(self, kind: str, claim: str) -> None:
         super().__init__(f"{kind} (it has {claim!r})")
@@ -240,7 +242,7 @@ class WrongTokenKind(InvalidToken):
 class ClaimRejected(InvalidToken):
     """One claim of a well-signed token is not acceptable here. claim, expected, actual; hint: what to change."""
 
-    sentence = "A claim of the access token is not acceptable."
+    sentence: ClassVar[str] = "A claim of the access token is not acceptable."
 
     def __init__(self, claim: str, expected: str, actual: object, hint: str = "") -> None:
         super().__init__(f"claim {claim!r}: expected {expected}, got {shown(actual)}{hint and f' ({hint})'}")
@@ -253,7 +255,7 @@ class ClaimRejected(InvalidToken):
 class TokenExpired(ClaimRejected):
     """`exp` is past (RFC 7519 section 4.1.4). now: seconds since the epoch when it was looked at; leeway: seconds."""
 
-    sentence = "The access token expired."
+    sentence: ClassVar[str] = "The access token expired."
 
     def __init__(self, actual: float, now: float, leeway: float) -> None:
         super().__init__(
@@ -266,27 +268,27 @@ class TokenExpired(ClaimRejected):
 class UntrustedIssuer(ClaimRejected):
     """`iss` is none of the issuers that this API trusts, compared exactly."""
 
-    sentence = "The access token was issued by an issuer that this API does not trust."
+    sentence: ClassVar[str] = "The access token was issued by an issuer that this API does not trust."
 
 
 class WrongAudience(ClaimRejected):
     """`aud` does not hold this API's identifier, compared exactly (RFC 7519 section 4.1.3)."""
 
-    sentence = "The access token was issued for another API."
+    sentence: ClassVar[str] = "The access token was issued for another API."
 
 
 class InvalidProof(AuthError):
     """The DPoP proof is missing or wrong (RFC 9449 section 7.1)."""
 
-    code = "invalid_dpop_proof"
-    sentence = "The DPoP proof is missing or not valid."
+    code: ClassVar[str | None] = "invalid_dpop_proof"
+    sentence: ClassVar[str] = "The DPoP proof is missing or not valid."
 
 
 class NonceRequired(InvalidProof):
     """The DPoP proof must carry the nonce that this answer supplies (RFC 9449 section 9). nonce: that value."""
 
-    code = "use_dpop_nonce"
-    sentence = "The DPoP proof must carry a nonce that this API supplied."
+    code: ClassVar[str | None] = "use_dpop_nonce"
+    sentence: ClassVar[str] = "The DPoP proof must carry a nonce that this API supplied."
 
     def __init__(self, nonce: str) -> None:
         super().__init__("the DPoP proof must carry a nonce that this API supplied")
@@ -300,18 +302,18 @@ class InsufficientScope(AuthError):
     unmet: what else is required and not so, for the log; hint: what to change.
     """
 
-    status = 403
-    code = "insufficient_scope"
-    sentence = "The access token does not allow this request."
+    status: ClassVar[int] = 403
+    code: ClassVar[str | None] = "insufficient_scope"
+    sentence: ClassVar[str] = "The access token does not allow this request."
 
     def __init__(
         self, names: Sequence[str] = (), missing: Sequence[str] = (), unmet: Sequence[str] = (), hint: str = ""
     ) -> None:
         lacks = [f"missing {listed(missing)}"] if missing else []
         super().__init__("; ".join([*lacks, *unmet]) + (hint and f" ({hint})"))
-        self.names = tuple(names)
-        self.missing = tuple(missing)
-        self.unmet = tuple(unmet)
+        self.names: tuple[str, ...] = tuple(names)
+        self.missing: tuple[str, ...] = tuple(missing)
+        self.unmet: tuple[str, ...] = tuple(unmet)
         self.hint = hint
 
 
@@ -322,22 +324,22 @@ class InsufficientAuthentication(AuthError):
     was found, for the log.
     """
 
-    code = "insufficient_user_authentication"
-    sentence = "The user must authenticate again, as the challenge says."
+    code: ClassVar[str | None] = "insufficient_user_authentication"
+    sentence: ClassVar[str] = "The user must authenticate again, as the challenge says."
 
     def __init__(self, acr_values: Sequence[str] = (), max_age: int | None = None, unmet: Sequence[str] = ()) -> None:
         super().__init__("; ".join(unmet))
-        self.acr_values = tuple(acr_values)
+        self.acr_values: tuple[str, ...] = tuple(acr_values)
         self.max_age = max_age
-        self.unmet = tuple(unmet)
+        self.unmet: tuple[str, ...] = tuple(unmet)
 
 
 class Unavailable(AuthError):
     """The question cannot be decided now, through no fault of the client. retry_after: seconds, at least 1."""
 
-    status = 503
-    code = "temporarily_unavailable"
-    sentence = "The request cannot be authenticated at the moment: try again later."
+    status: ClassVar[int] = 503
+    code: ClassVar[str | None] = "temporarily_unavailable"
+    sentence: ClassVar[str] = "The request cannot be authenticated at the moment: try again later."
 
     def __init__(self, reason: str, retry_after: float = 1.0) -> None:
         super().__init__(reason)

@@ -22,6 +22,12 @@ from .errors import AmbiguousKey, BadSignature, HeaderRejected, UnknownKey, show
 
 RSA_BITS = (2_048, 8_192)  # RFC 7518 section 3.3 sets the lower; a verification's cost sets the upper
 RSA_EXPONENT = (5, 2**32 - 1)  # a 3,071-bit exponent costs 46 times a normal verification
+# CVE-2017-15361 (ROCA): modulo each of these primes, a modulus that can be factored is a power of 65,537. That another
+# one is so too happens once in 100 million.
+_ROCA: Final = {
+    prime: frozenset(pow(65_537, power, prime) for power in range(prime))
+    for prime in (11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157)
+}
 JWKS_KEYS = 100
 JWKS_DEPTH, JWKS_MEMBERS = 8, 4_000
 
@@ -210,6 +216,8 @@ def _load(kty: str, members: dict[str, str | None]) -> Any:
         raise UnusableKey(f"not a valid {kty} key") from error
     if isinstance(key, rsa.RSAPublicKey):
         _check_strength(key.public_numbers())
+    if isinstance(key, ed25519.Ed25519PublicKey):
+        _check_order(key.public_bytes_raw())
     return key
 
 
@@ -232,6 +240,23 @@ def _check_strength(numbers: rsa.RSAPublicNumbers) -> None:
     least, most = RSA_EXPONENT
     if not (least <= numbers.e <= most and numbers.e % 2 and numbers.n % 2):
         raise UnusableKey(f"an RSA exponent must be odd, {least} to {most}, and the modulus odd")
+    if all(numbers.n % prime in powers for prime, powers in _ROCA.items()):
+        raise UnusableKey("an RSA modulus must not come from the generator of CVE-2017-15361")
+
+
+# RFC 8032 section 5.1: the prime of the field, and the curve's d.
+_P: Final = 2**255 - 19
+_D: Final = -121_665 * pow(121_666, -1, _P) % _P
+
+
+def _check_order(point: bytes) -> None:
+    """A point of order 1, 2, 4 or 8 is refused: under such a key anybody can sign anything."""
+    y = int.from_bytes(point, "little") & (2**255 - 1)  # the highest bit is the sign of x
+    if y >= _P:
+        raise UnusableKey("x must be below 2**255 - 19")  # RFC 8032 section 5.1.3
+    # y is 1 or -1: order 1 or 2. It is 0: order 4. The double of (x, y) has y = 0, for x**2 = -y**2: order 8.
+    if y * (y**2 - 1) * (_D * y**4 + 2 * y**2 - 1) % _P == 0:
+        raise UnusableKey("x is a point of small order")
 
 
 def thumbprint(jwk: Mapping[str, Any]) -> str:
@@ -251,7 +276,7 @@ class KeySet:
     """
 
     def __init__(self, keys: Sequence[PublicKey], algorithms: Collection[str], skipped: Sequence[str] = ()) -> None:
-        self.skipped = tuple(skipped)
+        self.skipped: tuple[str, ...] = tuple(skipped)
         self._found: dict[tuple[str, str], VerificationKey] = {}
         self._nameless: dict[str, dict[str, VerificationKey]] = {algorithm: {} for algorithm in algorithms}
         prints: dict[str, set[str]] = {}
@@ -264,7 +289,7 @@ class KeySet:
                 if key.kid is not None:
                     self._found[key.kid, algorithm] = bound
         self._ambiguous = frozenset(kid for kid, distinct in prints.items() if len(distinct) > 1)
-        self.kids = tuple(kid for kid in prints if kid not in self._ambiguous)
+        self.kids: tuple[str, ...] = tuple(kid for kid in prints if kid not in self._ambiguous)
 
     @property
     def usable(self) -> bool:

@@ -59,7 +59,7 @@ class KeyState:
         return replace(self, attempts=self.attempts + 1, failures=self.failures + 1, failed_at=now, failure=reason)
 
     def missed(self, now: float) -> KeyState:
-        """An unknown kid causes a load; the cool-down counts from here, however the load ends."""
+        """An unknown kid has caused a load, which began then; the cool-down counts from there, however it ended."""
         return replace(self, missed_at=now)
 
     def serving(self, now: float) -> KeySet | None:
@@ -94,7 +94,7 @@ class IssuerKeys:
         self.issuer = issuer
         self.policy = policy
         self.given = given
-        self.state = KeyState()
+        self.state: KeyState = KeyState()
 
     def find(self, token: Unverified) -> Flow[VerificationKey]:
         """The key that the token names, for its algorithm. At most one load is waited for.
@@ -119,12 +119,11 @@ class IssuerKeys:
         return keys.find(token.kid, token.algorithm, self.issuer.url)
 
     def _unavailable(self, state: KeyState, now: float) -> KeysUnavailable:
-        return KeysUnavailable(self.issuer.url, state.failure, state.waits(now))
+        reason = state.failure or "they have not come yet"
+        return KeysUnavailable(self.issuer.url, reason, state.waits(now))
 
     def load(self, moment: Moment, *, because_of_kid: bool) -> Flow[None]:
         """Fetch, validate, and only then replace. A failure is kept in the state, and raises nothing."""
-        if because_of_kid:
-            self.state = self.state.missed(moment.monotonic)
         try:
             keys = yield from self._fetch()
         except FetchFailed as failure:
@@ -133,6 +132,10 @@ class IssuerKeys:
         else:
             ended = yield NOW
             self.state = self.state.loaded(keys, ended.monotonic)
+        finally:
+            # Not before: whoever brings the same new kid meanwhile joins this load, and no cool-down refuses it.
+            if because_of_kid:
+                self.state = self.state.missed(moment.monotonic)
 
     def _fetch(self) -> Flow[KeySet]:
         url = self.issuer.jwks_uri or (yield from self._discover())

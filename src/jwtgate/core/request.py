@@ -26,9 +26,14 @@ class Request:
         RFC 9110 section 5.5: a field value does not include leading or trailing white space.
         """
         try:
-            return [value.strip(" \t") for key, value in self.headers if key.lower() == name]
-        except (AttributeError, TypeError, ValueError):
+            # `str.lower`, and not `key.lower`: bytes, as ASGI has them, would pass for a request without the header.
+            return [str.strip(value, " \t") for key, value in self.headers if str.lower(key) == name]
+        except (TypeError, ValueError):
             raise InvalidRequest("headers must be (str, str) pairs") from None
+
+    def __repr__(self) -> str:
+        # Neither headers nor a query: either may hold somebody's token.
+        return f"Request(method={self.method!r}, url={self.url.partition('?')[0]!r})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,8 @@ class Credentials:
 _SCHEME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]*")
 # RFC 6750 section 2.1: b64token. `=` is let through anywhere, so that a padded segment is refused as a bad token.
 _TOKEN = re.compile(r" +([A-Za-z0-9\-._~+/=]+)")
+# A comma, and then what can only be credentials of its own: a scheme, a space, and no parameter's equals sign.
+_SECOND = re.compile(r",[ \t]*[!#$%&'*+\-.^_`|~0-9A-Za-z]+ +[^= ]")
 
 
 def read_credentials(request: Request, schemes: Sequence[str], max_token_bytes: int) -> Credentials:
@@ -59,24 +66,25 @@ def read_credentials(request: Request, schemes: Sequence[str], max_token_bytes: 
     values = request.values("authorization")
     if not values:
         raise MissingCredentials
-    # RFC 9110 section 5.3: this field is no list. Servers that join two lines with a comma end in the grammar below.
-    if len(values) > 1:
-        raise InvalidRequest(f"{len(values)} Authorization headers, exactly one is taken")
-    value = values[0]
+    # RFC 9110 section 5.3: this field is no list. WSGI servers join two lines with a comma, so that all are read as if
+    # they did: a request has the same answer everywhere.
+    value = ",".join(values)
     sent = _SCHEME.match(value[:64])[0]  # type: ignore[index]  # matches the empty string too
     scheme = next((known for known in schemes if known.lower() == sent.lower()), None)
-    if scheme is None:
+    if scheme is None and _SECOND.search(value[: max_token_bytes + 64]) is None:
         raise MissingCredentials(f"no credentials of scheme {' or '.join(schemes)}")
+    if scheme is None or "," in value:
+        raise InvalidRequest("two credentials in one request, exactly one is taken")
     # Before the grammar is looked at: its cost must not grow with what a stranger sends.
     if len(value) > max_token_bytes + 64:
         raise TokenTooLarge(len(value), max_token_bytes)
     match = _TOKEN.fullmatch(value, len(sent))
     if match is None:
-        raise InvalidRequest(f"expected {scheme!r}, a space and one token, got {shown(_outline(value))}")
+        raise InvalidRequest(f"expected {scheme!r}, a space and one token, got {_outline(value)}")
     return Credentials(scheme, match[1])
 
 
 def _outline(value: str) -> str:
     # A header that breaks the grammar may still hold somebody's token: say where it breaks, never what it holds.
     faults = sorted(set(re.findall(r"[^A-Za-z0-9\-._~+/=]", value)))
-    return f"{len(value)} characters with {''.join(faults[:8])!r}" if faults else f"{len(value)} characters"
+    return f"{len(value)} characters, {shown(''.join(faults))} among them"

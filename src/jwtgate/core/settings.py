@@ -79,6 +79,7 @@ class Issuer:
     jwk_alg_binds: bool = True
 
     def __post_init__(self) -> None:
+        _check_flags(self, "allow_http")
         check_url("issuer", self.url, allow_http=self.allow_http)
         for name in ("jwks_uri", "metadata_url"):
             value = getattr(self, name)
@@ -91,6 +92,7 @@ class Issuer:
         if self.identifier is not None:
             _set(self, "identifier", _identifier(self.identifier))
         _set(self, "accept_typ", _accept_typ(self.accept_typ))
+        _check_flags(self, "jwk_alg_binds")
         _check_profile(self.profile)
         _check_leeway(self.leeway)
         if self.jwks is not None:
@@ -167,9 +169,7 @@ class ApiSettings:
         _check_profile(self.profile)
         _check_leeway(self.leeway)
         _set(self, "permissions", _permissions(self.permissions))
-        for name in ("short_secret", "permissions_in_token"):
-            if not isinstance(getattr(self, name), bool):
-                raise SettingsError(name, "must be True or False", getattr(self, name))
+        _check_flags(self, "short_secret", "permissions_in_token")
         if self.token_lifetime is not None and not _whole(self.token_lifetime, 1, 10**10):
             raise SettingsError("token_lifetime", "must be a whole number of seconds above 0", self.token_lifetime)
         least, most = MAX_TOKEN_BYTES
@@ -181,7 +181,8 @@ class ApiSettings:
             check_url("resource_metadata_url", self.resource_metadata_url, query=True)
         for issuer in self.issuers:
             self._check_keys(issuer)
-        if self.signing_secret and not any(policy.algorithms <= SYMMETRIC for policy in self.policies.values()):
+        symmetric = any(policy.algorithms <= SYMMETRIC for policy in self.policies.values())
+        if self.signing_secret is not None and not symmetric:
             raise SettingsError("signing_secret", "is for HS256 alone, and no issuer here signs with it")
 
     @classmethod
@@ -191,7 +192,13 @@ class ApiSettings:
         environ: `os.environ` unless given. An empty variable counts as not set. docs/reference/settings.md lists all.
         Raises SettingsError, which names the variable.
         """
-        return cls(**_read_environment(os.environ if environ is None else environ))
+        given = os.environ if environ is None else environ
+        settings = _read_environment(given)
+        try:
+            issuers = [Issuer(url) for url in settings.pop("issuers", ())]
+            return cls(issuers=issuers, **settings)
+        except SettingsError as error:
+            raise SettingsError(_variable_for(error.setting, given), error.rule, error.actual) from None
 
     @classmethod
     def from_resource_server(
@@ -234,15 +241,19 @@ class ApiSettings:
 
     def secret_of(self, issuer: Issuer) -> SharedSecret | None:
         """The shared secret of an HS256 issuer; None where its keys are public."""
-        secret = issuer.signing_secret or self.signing_secret
+        secret = self._secret(issuer)
         uses_secret = self._policy(issuer).algorithms <= SYMMETRIC
-        return SharedSecret(secret) if uses_secret and secret else None
+        return SharedSecret(secret) if uses_secret and secret is not None else None
+
+    def _secret(self, issuer: Issuer) -> bytes | None:
+        return self.signing_secret if issuer.signing_secret is None else issuer.signing_secret
 
     def _all_issuers(self) -> tuple[Issuer, ...]:
         issuers = [*_sequence("issuers", self.issuers, Issuer)]
         if self.domain is not None:
-            domains = (self.domain,) if isinstance(self.domain, str) else self.domain
-            named = [Issuer.auth0(domain) for domain in _sequence("domain", domains, str)]
+            domains = _sequence("domain", (self.domain,) if isinstance(self.domain, str) else self.domain, str)
+            _set(self, "domain", domains[0] if len(domains) == 1 else domains)
+            named = [Issuer.auth0(domain) for domain in domains]
             # Not twice: `dataclasses.replace` hands in the issuers that were made of the domain before.
             issuers += [issuer for issuer in named if issuer not in issuers]
         if not issuers:
@@ -256,7 +267,7 @@ class ApiSettings:
     def _check_keys(self, issuer: Issuer) -> None:
         """Symmetric and asymmetric never mix, and each has just what it needs."""
         algorithms = self._policy(issuer).algorithms
-        secret = issuer.signing_secret or self.signing_secret
+        secret = self._secret(issuer)
         if algorithms & SYMMETRIC and algorithms & ASYMMETRIC:
             raise SettingsError(
                 "signing_algorithms",
@@ -264,7 +275,7 @@ class ApiSettings:
                 sorted(algorithms),
             )
         if algorithms <= ASYMMETRIC:
-            if issuer.signing_secret:
+            if issuer.signing_secret is not None:
                 raise SettingsError("signing_secret", "is for HS256 alone", None)
             issuer.given_keys(algorithms)
             return
@@ -335,6 +346,19 @@ def _document(jwks: Mapping[str, Any] | str | bytes) -> bytes:
         return (jwks if isinstance(jwks, str) else json.dumps(jwks)).encode("utf-8")
     except (TypeError, ValueError):
         raise SettingsError("jwks", f"must be a JWK Set, got {type(jwks).__name__}") from None
+
+
+def _secret_octets(text: str) -> bytes:
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise SettingsError("signing_secret", "must be text that UTF-8 can hold") from None
+
+
+def _check_flags(settings: object, *names: str) -> None:
+    for name in names:
+        if not isinstance(getattr(settings, name), bool):
+            raise SettingsError(name, "must be True or False", getattr(settings, name))
 
 
 def _check_profile(profile: object) -> None:
@@ -437,7 +461,7 @@ ENVIRONMENT: Final[dict[str, tuple[str, Any]]] = {
     "API_IDENTIFIER": ("identifier", str),
     "JWTGATE_ISSUERS": ("issuers", _words),
     "JWTGATE_SIGNING_ALGORITHMS": ("signing_algorithms", _words),
-    "JWTGATE_SIGNING_SECRET": ("signing_secret", str.encode),
+    "JWTGATE_SIGNING_SECRET": ("signing_secret", _secret_octets),
     "JWTGATE_SHORT_SECRET": ("short_secret", _flag),
     "JWTGATE_PROFILE": ("profile", _profile),
     "JWTGATE_PERMISSIONS_IN_TOKEN": ("permissions_in_token", _flag),
@@ -459,9 +483,10 @@ def _read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
             continue
         try:
             value = read(text)
+        except SettingsError as error:
+            raise SettingsError(variable, error.rule) from None
         except ValueError as error:
-            secret = setting == "signing_secret"
-            raise SettingsError(variable, f"cannot be read: {error}", None if secret else text) from None
+            raise SettingsError(variable, f"cannot be read: {error}", text) from None
         if found.get(setting, value) != value:
             raise SettingsError(variable, f"differs from another variable for {setting!r}", text)
         found[setting] = value
@@ -469,13 +494,17 @@ def _read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
         raise SettingsError("AUTH0_AUDIENCE", "set it (or API_IDENTIFIER) to the API's identifier")
     if not {"domain", "issuers"} & found.keys():
         raise SettingsError("AUTH0_DOMAIN", "set it to the tenant's domain (or JWTGATE_ISSUERS to issuer URLs)")
-    if "issuers" in found:
-        found["issuers"] = [Issuer(url) for url in found["issuers"]]
     return found
 
 
+def _variable_for(setting: str, environ: Mapping[str, str]) -> str:
+    """Where a setting came from: its variable, or the setting itself where none is set."""
+    wanted = "issuers" if setting == "issuer" else setting
+    return next((name for name, (of, _) in ENVIRONMENT.items() if of == wanted and environ.get(name)), setting)
+
+
 def _check_spelling(environ: Mapping[str, str]) -> None:
-    """A misspelt setting must not be ignored; other people's JWTGATE_… variables (Kubernetes makes some) may be there."""
+    """A misspelt setting must not be ignored; variables of others (Kubernetes makes JWTGATE_… ones) may be there."""
     for variable in environ:
         if variable.startswith("JWTGATE_") and variable not in ENVIRONMENT:
             meant = difflib.get_close_matches(variable, ENVIRONMENT, n=1, cutoff=0.85)
@@ -499,27 +528,27 @@ def _read_resource_server(server: Mapping[str, Any], signing_secret: bytes | str
     for name in ("token_encryption", "proof_of_possession"):
         if server.get(name) is not None:
             raise SettingsError(name, "is not supported yet, and must not be ignored: switch it off for this API")
-    # A key that was never set stays away, and the API behaves as with this dialect.
-    dialect = server.get("token_dialect") or "access_token"
-    if dialect not in _DIALECTS:
-        raise SettingsError("token_dialect", f"must be one of {listed(tuple(_DIALECTS))}", dialect)
-    profile, permissions_in_token = _DIALECTS[dialect]
+    if not isinstance(server.get("identifier"), str):
+        raise SettingsError("identifier", "must be the API's identifier, a string", server.get("identifier"))
+    profile, permissions_in_token = _dialect(server.get("token_dialect"))
     algorithm = server.get("signing_alg", "RS256")
+    if not isinstance(algorithm, str):
+        raise SettingsError("signing_alg", "must be the name of an algorithm", algorithm)
     lifetime = server.get("token_lifetime")
     # 0 is possible in a tenant: its tokens are born expired, and `exp` refuses them.
     if lifetime is not None and not _whole(lifetime, 0, 2_592_000):
         raise SettingsError("token_lifetime", "must be 0 to 2592000 seconds", lifetime)
     settings: dict[str, Any] = {
-        "identifier": server.get("identifier", ""),
+        "identifier": server["identifier"],
         "signing_algorithms": (algorithm,),
         "profile": profile,
         "permissions_in_token": permissions_in_token,
-        "permissions": _scopes(server.get("scopes") or ()),
+        "permissions": _scopes(server.get("scopes")),
         "token_lifetime": lifetime or None,
     }
     if algorithm in SYMMETRIC:
-        secret = signing_secret or server.get("signing_secret")
-        settings["signing_secret"] = secret.encode() if isinstance(secret, str) else secret
+        secret = server.get("signing_secret") if signing_secret is None else signing_secret
+        settings["signing_secret"] = _secret_octets(secret) if isinstance(secret, str) else secret
         # Auth0 takes signing secrets from 16 characters up, so that an API which has one works.
         settings["short_secret"] = True
     elif signing_secret is not None:
@@ -527,8 +556,18 @@ def _read_resource_server(server: Mapping[str, Any], signing_secret: bytes | str
     return settings
 
 
+def _dialect(name: object) -> tuple[Profile, bool]:
+    # A key that was never set stays away, and the API behaves as with this dialect.
+    known = "access_token" if name is None else name
+    if not isinstance(known, str) or known not in _DIALECTS:
+        raise SettingsError("token_dialect", f"must be one of {listed(tuple(_DIALECTS))}", name)
+    return _DIALECTS[known]
+
+
 def _scopes(entries: Any) -> dict[str, str]:
+    if entries is None:
+        return {}
     try:
-        return {entry["value"]: entry.get("description") or "" for entry in entries}
-    except (TypeError, KeyError, AttributeError):
+        return {entry["value"]: entry.get("description") or "" for entry in _sequence("scopes", entries, Mapping)}
+    except (TypeError, KeyError):
         raise SettingsError("scopes", "must be a list of objects with a 'value'", entries) from None

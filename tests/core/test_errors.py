@@ -1,0 +1,201 @@
+"""Every way in which a request can be refused: the tree is as drawn, and the client hears fixed sentences only."""
+
+from __future__ import annotations
+
+import inspect
+import re
+
+import pytest
+
+from jwtgate.core import errors
+from jwtgate.core.errors import (
+    AmbiguousKey,
+    AuthError,
+    BadSignature,
+    ClaimRejected,
+    EncryptedToken,
+    HeaderRejected,
+    InsufficientAuthentication,
+    InsufficientScope,
+    InvalidProof,
+    InvalidRequest,
+    InvalidToken,
+    JwtGateError,
+    KeysUnavailable,
+    MalformedToken,
+    MissingCredentials,
+    NonceRequired,
+    OpaqueToken,
+    Refusal,
+    SettingsError,
+    StoreUnavailable,
+    TokenExpired,
+    TokenTooLarge,
+    Unavailable,
+    UnknownKey,
+    UntrustedIssuer,
+    WrongAudience,
+    WrongTokenKind,
+    listed,
+    shown,
+)
+
+HOSTILE = 'eyJ\r\nSet-Cookie: a="b" \x1b[31m\u2028 \ud800' + "A" * 5_000
+
+# One of each class, with hostile text wherever text can come from a token or a request.
+EXAMPLES = [
+    MissingCredentials(),
+    InvalidRequest("two credentials"),
+    InvalidToken("the base"),
+    MalformedToken("payload", "empty"),
+    TokenTooLarge(20_000, 16_384),
+    OpaqueToken("an opaque token"),
+    EncryptedToken(HOSTILE),
+    HeaderRejected("alg", "RS256", HOSTILE),
+    UnknownKey(HOSTILE, "https://issuer.test/", [HOSTILE] * 9),
+    AmbiguousKey(HOSTILE, "https://issuer.test/"),
+    BadSignature(HOSTILE, "RS256"),
+    WrongTokenKind("an ID token", "nonce"),
+    ClaimRejected("sub", "a string", {"sub": HOSTILE}),
+    TokenExpired(1_000, 2_000.0, 30),
+    UntrustedIssuer("iss", "https://issuer.test/", HOSTILE),
+    WrongAudience("aud", "https://api.test/", [HOSTILE] * 9),
+    InvalidProof("the proof is missing"),
+    NonceRequired("nonce-1"),
+    InsufficientScope(("read:messages",), ("read:messages",)),
+    InsufficientAuthentication(("gold",), 300, ("acr is missing",)),
+    Unavailable("the base"),
+    KeysUnavailable("https://issuer.test/", "status 500", 4.0),
+    StoreUnavailable("no answer"),
+]
+
+
+def name_of(error: object) -> str:
+    return type(error).__name__
+
+
+def drawn() -> dict[str, tuple[str, int | None]]:
+    """From the module's docstring: by class, its parent and its status."""
+    lines = re.findall(r"^([│├└─ ]*)(\w+)(?: +(\d{3}))?(?: {2,}|$)", errors.__doc__ or "", re.MULTILINE)
+    tree: dict[str, tuple[str, int | None]] = {}
+    above: list[str] = []
+    for rails, name, status in lines:
+        if not rails and name != "JwtGateError":
+            continue
+        depth = len(rails) // 4
+        above = [*above[:depth], name]
+        parent = above[depth - 1] if depth else "Exception"
+        inherited = tree[parent][1] if depth else None
+        tree[name] = parent, int(status) if status else inherited
+    return tree
+
+
+def classes() -> dict[str, type[JwtGateError]]:
+    members = inspect.getmembers(errors, inspect.isclass)
+    return {name: of for name, of in members if issubclass(of, JwtGateError)}
+
+
+def test_the_tree_is_as_drawn() -> None:
+    found = {
+        name: (of.__mro__[1].__name__, of.status if issubclass(of, AuthError) and of is not AuthError else None)
+        for name, of in classes().items()
+    }
+    assert found == drawn()
+
+
+def test_there_is_an_example_of_every_refusal() -> None:
+    refusals = {name for name, of in classes().items() if issubclass(of, AuthError) and of is not AuthError}
+    assert {name_of(error) for error in EXAMPLES} == refusals
+
+
+@pytest.mark.parametrize("error", EXAMPLES, ids=name_of)
+def test_the_client_hears_a_fixed_sentence(error: AuthError) -> None:
+    # RFC 6750 section 3: what an error_description may hold. MissingCredentials has no code, so nothing to describe.
+    assert re.fullmatch(r"[\x20-\x21\x23-\x5b\x5d-\x7e]+", error.sentence) or error.code is None
+    assert "sentence" not in vars(error)
+    assert "code" not in vars(error)
+    assert "status" not in vars(error)
+
+
+@pytest.mark.parametrize("error", EXAMPLES, ids=name_of)
+def test_the_log_gets_one_line_of_printable_ascii(error: AuthError) -> None:
+    assert re.fullmatch(r"[\x20-\x7e]+", str(error))
+    assert len(str(error)) < 700
+    assert "A" * 100 not in str(error)
+
+
+@pytest.mark.parametrize("error", EXAMPLES, ids=name_of)
+def test_an_error_that_no_verifier_has_seen_answers_nothing_yet(error: AuthError) -> None:
+    assert (error.refusal, error.headers, error.body, error.logged) == (None, (), b"{}", False)
+
+
+@pytest.mark.parametrize("error", EXAMPLES, ids=name_of)
+def test_its_event_is_its_name(error: AuthError) -> None:
+    assert error.event == name_of(error)
+
+
+def test_an_error_tells_its_refusal() -> None:
+    error = InvalidToken("spoilt")
+    error.refusal = Refusal(401, (("WWW-Authenticate", "Bearer"),), b'{"error":"invalid_token"}')
+    assert error.headers == (("WWW-Authenticate", "Bearer"),)
+    assert error.body == b'{"error":"invalid_token"}'
+
+
+def test_a_refusal_of_settings_is_a_value_error_and_no_refusal_of_a_request() -> None:
+    assert issubclass(SettingsError, ValueError)
+    assert not issubclass(SettingsError, AuthError)
+
+
+@pytest.mark.parametrize(
+    ("error", "data"),
+    [
+        (
+            SettingsError("leeway", "must be 0 to 300", 301),
+            {"setting": "leeway", "rule": "must be 0 to 300", "actual": 301},
+        ),
+        (MissingCredentials("none"), {"reason": "none"}),
+        (InvalidRequest("two"), {"reason": "two"}),
+        (MalformedToken("header", "empty"), {"part": "header", "reason": "empty"}),
+        (TokenTooLarge(9, 8), {"part": "token", "size": 9, "limit": 8}),
+        (OpaqueToken("opaque"), {"kind": "opaque"}),
+        (EncryptedToken("dir"), {"algorithm": "dir"}),
+        (HeaderRejected("alg", "RS256", "none"), {"parameter": "alg", "expected": "RS256", "actual": "none"}),
+        (UnknownKey("k", "https://a/"), {"kid": "k", "issuer": "https://a/"}),
+        (UnknownKey(None, "https://a/"), {"kid": None}),
+        (AmbiguousKey("k", "https://a/"), {"kid": "k", "issuer": "https://a/"}),
+        (AmbiguousKey(None, "https://a/"), {"kid": None}),
+        (BadSignature("k", "RS256"), {"kid": "k", "algorithm": "RS256"}),
+        (WrongTokenKind("an ID token", "nonce"), {"kind": "an ID token", "claim": "nonce"}),
+        (ClaimRejected("sub", "text", 5, "why"), {"claim": "sub", "expected": "text", "actual": 5, "hint": "why"}),
+        (TokenExpired(10, 50.0, 30), {"claim": "exp", "actual": 10, "now": 50.0, "leeway": 30}),
+        (NonceRequired("n-1"), {"nonce": "n-1"}),
+        (
+            InsufficientScope(["a", "b"], ["b"], ["org_id must be 1"], "a hint"),
+            {"names": ("a", "b"), "missing": ("b",), "unmet": ("org_id must be 1",), "hint": "a hint"},
+        ),
+        (
+            InsufficientAuthentication(["gold"], 60, ["too old"]),
+            {"acr_values": ("gold",), "max_age": 60, "unmet": ("too old",)},
+        ),
+        (KeysUnavailable("https://a/", "status 500", 7.0), {"issuer": "https://a/", "retry_after": 7.0}),
+    ],
+    ids=lambda value: name_of(value) if isinstance(value, Exception) else "",
+)
+def test_an_error_carries_its_data(error: Exception, data: dict[str, object]) -> None:
+    assert {name: getattr(error, name) for name in data} == data
+
+
+@pytest.mark.parametrize(
+    "value", ["", "plain", "a\r\nb", "\ud800", "é" * 500, "'" * 500, b"\xff" * 500, ["x" * 500], 10**200, None]
+)
+def test_foreign_text_is_shown_short_and_in_ascii(value: object) -> None:
+    assert re.fullmatch(r"[\x20-\x7e]{1,100}", shown(value))
+
+
+def test_what_is_short_is_shown_whole() -> None:
+    assert shown("x" * 98) == "'" + "x" * 98 + "'"
+    assert shown("x" * 99) == "'" + "x" * 98 + "~"
+
+
+def test_several_values_are_listed() -> None:
+    assert listed(["a", 1, None]) == "'a', 1, None"
