@@ -16,9 +16,13 @@ Then ask it, the last two with a token for that API:
     curl -i -H "Authorization: Bearer $TOKEN" http://127.0.0.1:8000/api/private-scoped
     # 200 with the permission read:messages; 403 without, WWW-Authenticate: Bearer …, scope="read:messages"
 
-http://127.0.0.1:8000/docs shows what each route requires.
+http://127.0.0.1:8000/docs shows what each route requires, and tries it. For its "Authorize" button, register a single-page
+application with the callback http://127.0.0.1:8000/docs/oauth2-redirect, and give its client ID before you start:
+
+    export DOCS_CLIENT_ID=…
 """
 
+import os
 from typing import Annotated
 
 from fastapi import FastAPI
@@ -26,7 +30,13 @@ from fastapi import FastAPI
 from jwtgate import AccessToken, ApiSettings
 from jwtgate.fastapi import Gate
 
-app = FastAPI()
+# A page in a browser can keep no secret: it proves with PKCE that it is the one that asked.
+app = FastAPI(
+    swagger_ui_init_oauth={
+        "clientId": os.environ.get("DOCS_CLIENT_ID", ""),
+        "usePkceWithAuthorizationCodeGrant": True,
+    }
+)
 gate = Gate(ApiSettings.from_env())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
@@ -188,7 +188,7 @@ class Report:
     unmet: tuple[str, ...] = ()
     acr_values: tuple[str, ...] = ()
     max_age: int | None = None
-    hints: tuple[str, ...] = ()
+    hints: tuple[str, ...] = field(default=(), compare=False)
 
 
 class Requirement:
