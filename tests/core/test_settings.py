@@ -198,6 +198,7 @@ BAD_ADDRESSES = [
     "http://localhost@evil.test/", "https://a.test/#x", "https://a.test/#", "https://a.test:99999/",
     "https://a.test:x/", "https://[::1/", "https://[x]/", " https://a.test/", "https://a.test/\n", "https://a.test/ x",
     "https://a.test/\t", "https://ä.test/", "https://a.test/é", 'https://a.test/"', "https://a.test\\@b.test/",
+    "https://a.test\\b", "https://a.test/\\",
     "https://a.test/\x00", "https://a\u3002test/",
 ]  # fmt: skip
 
@@ -588,6 +589,12 @@ def test_one_setting_is_replaced_and_the_others_stay() -> None:
     assert dataclasses.replace(changed, realm="r") == settings
     with pytest.raises(SettingsError):
         dataclasses.replace(settings, leeway=-1)
+
+
+def test_a_domain_that_is_replaced_is_trusted_no_longer() -> None:
+    settings = ApiSettings(identifier=API, domain="old.example.com", issuers=[Issuer("https://idp.test/")])
+    moved = dataclasses.replace(dataclasses.replace(settings, leeway=0), domain="new.example.com")
+    assert [issuer.url for issuer in moved.issuers] == ["https://idp.test/", "https://new.example.com/"]
 
 
 def test_no_secret_is_shown() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, Final, Literal, Self
+from typing import Any, ClassVar, Final, Literal, Self
 from urllib.parse import urlsplit
 
 from .errors import SettingsError, listed, shown
@@ -77,6 +77,7 @@ class Issuer:
     accept_typ: Sequence[str | None] = ()
     allow_http: bool = False
     jwk_alg_binds: bool = True
+    of_domain: ClassVar[bool] = False  # whether the settings made it of their `domain`
 
     def __post_init__(self) -> None:
         _check_flags(self, "allow_http")
@@ -249,13 +250,15 @@ class ApiSettings:
         return self.signing_secret if issuer.signing_secret is None else issuer.signing_secret
 
     def _all_issuers(self) -> tuple[Issuer, ...]:
-        issuers = [*_sequence("issuers", self.issuers, Issuer)]
+        # Without those that an earlier domain made: `dataclasses.replace` hands them in beside the domain of today.
+        issuers = [issuer for issuer in _sequence("issuers", self.issuers, Issuer) if not issuer.of_domain]
         if self.domain is not None:
             domains = _sequence("domain", (self.domain,) if isinstance(self.domain, str) else self.domain, str)
             _set(self, "domain", domains[0] if len(domains) == 1 else domains)
-            named = [Issuer.auth0(domain) for domain in domains]
-            # Not twice: `dataclasses.replace` hands in the issuers that were made of the domain before.
-            issuers += [issuer for issuer in named if issuer not in issuers]
+            for domain in domains:
+                issuer = Issuer.auth0(domain)
+                _set(issuer, "of_domain", True)
+                issuers.append(issuer)
         if not issuers:
             raise SettingsError("issuers", "name at least one issuer, or a domain")
         urls = [issuer.url for issuer in issuers]
