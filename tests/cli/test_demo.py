@@ -40,7 +40,7 @@ ANSWERS = {
     "RS256, at a PS256 API": (401, "invalid_token", None, "HeaderRejected"),
     "Auth0 profile, at an RFC 9068 API": (401, "invalid_token", None, "HeaderRejected"),
     "payload altered: one more permission": (401, "invalid_token", None, "BadSignature"),
-    "alg: none, without a signature": (401, "invalid_token", None, "MalformedToken"),
+    "alg: none, without a signature": (401, "invalid_token", None, "HeaderRejected"),
     "alg: none, with the old signature": (401, "invalid_token", None, "HeaderRejected"),
     "HS256, signed with the public key": (401, "invalid_token", None, "HeaderRejected"),
     "signed with an unknown key": (401, "invalid_token", None, "UnknownKey"),

@@ -496,9 +496,16 @@ def test_alg_is_handed_on_as_it_stands(name: str) -> None:
     assert parse(compact({"alg": name}, {}, KEY, "RS256"), LIMIT).algorithm == name
 
 
-def test_none_with_an_empty_signature_is_refused() -> None:
+@pytest.mark.parametrize("name", ["none", "None", "NONE"])
+def test_none_with_an_empty_signature_is_refused_for_what_it_is(name: str) -> None:
     """H15."""
-    assert part_refused(f"{segment({'alg': 'none', 'typ': 'JWT'})}.{PAYLOAD}.") == "signature"
+    error = refused(f"{segment({'alg': name, 'typ': 'JWT'})}.{PAYLOAD}.")
+    assert isinstance(error, HeaderRejected)
+    assert (error.parameter, error.actual) == ("alg", name)
+
+
+def test_an_empty_signature_is_refused_for_any_other_algorithm() -> None:
+    assert part_refused(f"{segment({'alg': 'RS256', 'typ': 'JWT'})}.{PAYLOAD}.") == "signature"
 
 
 @pytest.mark.parametrize("name", ["kid", "typ"])

@@ -43,7 +43,7 @@ def demo(
     configuration and no network. Exits with 1 if any answer is not the expected one.
     """
     # Not above: what the demo needs, `--help` need not load.
-    from . import show  # noqa: PLC0415
     from .demo import run  # noqa: PLC0415
+    from .lines import console  # noqa: PLC0415
 
-    raise typer.Exit(run(show.console(), as_json=as_json, serve=serve))
+    raise typer.Exit(run(console(), as_json=as_json, serve=serve))

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import logging
 import shlex
-import signal
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, Final
 
 import httpx
@@ -21,9 +17,9 @@ from . import show
 from .cases import CASES, Case
 from .report import Answer, Report, Row, Sample, Try
 from .stage import Stage, stage
+from .staying import log_on_stderr, stay
 
 PROFILES: Final = {"auth0": "Auth0 profile", "rfc9068": "RFC 9068 profile"}
-STOP: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 def run(console: Console, *, cases: Sequence[Case] = CASES, as_json: bool = False, serve: bool = False) -> int:
@@ -35,8 +31,8 @@ def run(console: Console, *, cases: Sequence[Case] = CASES, as_json: bool = Fals
     with stage() as here:
         report = play(here, cases, with_tries=serve)
         if serve:
-            with _log_on_stderr():
-                _stay(lambda: tell(console, report))
+            with log_on_stderr():
+                stay(lambda: tell(console, report))
         else:
             tell(console, report)
     return 0 if report.as_expected else 1
@@ -113,37 +109,3 @@ def _try(here: Stage, case: Case, lines: Sequence[str]) -> Try:
     headers = [word for line in lines for word in ("-H", f"Authorization: {line}")]
     curl = ["curl", "-i", *([] if method == "GET" else ["-X", method]), here.api_url + path, *headers]
     return Try(case.sends, case.expected.status, shlex.join(curl))
-
-
-# ------------------------------------------------------------------------------------------------------------- stay
-
-
-def _stay(announce: Callable[[], None]) -> None:
-    """Announce that we are here, and return when told to stop."""
-    # Also where the shell has switched SIGINT off, as it does for a command in the background of a script.
-    before = {number: signal.signal(number, signal.default_int_handler) for number in STOP}
-    try:
-        announce()
-        while True:
-            time.sleep(60)
-    except KeyboardInterrupt:
-        return
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _log_on_stderr() -> Iterator[None]:
-    """What the gates and the tenant say of each request, as an application's own logging would show it."""
-    log = logging.getLogger("jwtgate")
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
-    level = log.level
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        log.setLevel(level)
-        log.removeHandler(handler)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Final
 
@@ -15,16 +14,11 @@ from rich.table import Table
 from rich.text import Text
 
 from .cases import Expected
+from .lines import GOOD, QUIET, STRONG, BAD, aligned, line
 from .report import Report, Row
 
 NARROW = 72  # columns; below that, a table of four is all line breaks
-GOOD, BAD, STRONG, QUIET = "green", "bold red", "bold", "dim"
 HEADINGS: Final = ("request", "what is sent", "status", "challenge", "why", "verdict")
-
-
-def console() -> Console:
-    """Standard output. NO_COLOR, when set to anything, means no escape sequence at all (https://no-color.org)."""
-    return Console(color_system=None if os.environ.get("NO_COLOR") else "auto", highlight=False)
 
 
 def as_json(console: Console, report: Report) -> None:
@@ -54,39 +48,39 @@ def as_text(console: Console, report: Report) -> None:
 
 
 def _show_head(console: Console, report: Report) -> None:
-    _line(console, f"Tenant {report.tenant}  Sample API {report.api}")
-    _line(console, "")
-    for cells in _aligned([(sample.path, sample.identifier, sample.settings) for sample in report.samples]):
-        _line(console, cells, QUIET)
-    _line(console, "")
+    line(console, f"Tenant {report.tenant}  Sample API {report.api}")
+    line(console, "")
+    for cells in aligned([(sample.path, sample.identifier, sample.settings) for sample in report.samples]):
+        line(console, cells, QUIET)
+    line(console, "")
 
 
 def _show_rows(console: Console, rows: Sequence[Row]) -> None:
     if not console.is_terminal:
-        for line in _aligned([HEADINGS, *map(_cells, rows)]):
-            _line(console, line)
+        for cells in aligned([HEADINGS, *map(_cells, rows)]):
+            line(console, cells)
     elif console.width < NARROW:
         for row in rows:
             _show_block(console, row)
     else:
         console.print(_table(rows))
     if console.is_terminal:
-        _line(console, "Of each challenge, what a client acts on: --json has it whole.", QUIET)
+        line(console, "Of each challenge, what a client acts on: --json has it whole.", QUIET)
 
 
 def _show_summary(console: Console, report: Report) -> None:
-    _line(console, "")
+    line(console, "")
     style = GOOD if report.as_expected else BAD
-    _line(console, f"{report.met} of {len(report.rows)} requests were answered as expected.", style)
+    line(console, f"{report.met} of {len(report.rows)} requests were answered as expected.", style)
 
 
 def _show_tries(console: Console, report: Report) -> None:
-    _line(console, "")
-    _line(console, "Both keep running. Ctrl-C stops them. Try, in another terminal:")
+    line(console, "")
+    line(console, "Both keep running. Ctrl-C stops them. Try, in another terminal:")
     for one in report.tries:
-        _line(console, "")
-        _line(console, f"# {one.status}: {one.what}", QUIET)
-        _line(console, one.curl)
+        line(console, "")
+        line(console, f"# {one.status}: {one.what}", QUIET)
+        line(console, one.curl)
 
 
 # ------------------------------------------------------------------------------------------------- in a pipe
@@ -105,18 +99,6 @@ def _wanted(expected: Expected) -> str:
     challenge = f", {expected.challenge}" if expected.challenge else ""
     refusal = f" ({expected.refusal})" if expected.refusal else ""
     return f"{expected.status}{challenge}{refusal}"
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> Iterable[str]:
-    """Columns, two spaces apart."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-
-
-def _line(console: Console, text: str, style: str = "") -> None:
-    """As it is: no markup is read in it. A pipe or a copying mouse gets one line."""
-    console.print(Text(text, style), soft_wrap=True)
 
 
 # --------------------------------------------------------------------------------------------- on a terminal

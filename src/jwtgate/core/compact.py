@@ -7,7 +7,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from .errors import EncryptedToken, HeaderRejected, MalformedToken, OpaqueToken, TokenTooLarge, shown
+from .errors import EncryptedToken, HeaderRejected, InvalidToken, MalformedToken, OpaqueToken, TokenTooLarge, shown
 
 if TYPE_CHECKING:
     from .jwk import VerificationKey
@@ -162,8 +162,14 @@ def parse(token: str, limit: int) -> Unverified:
     _check_header(header)
     claims = _json_object(second, "payload", CLAIMS_DEPTH, CLAIMS_MEMBERS)
     if not third:
-        raise MalformedToken("signature", "empty")
+        raise _unsigned(header)
     return Unverified(token, header, claims, _octets(third, "signature"))
+
+
+def _unsigned(header: Object) -> InvalidToken:
+    if header["alg"].lower() == "none":
+        return HeaderRejected("alg", "an algorithm that signs (RFC 8725 section 3.2)", header["alg"])
+    return MalformedToken("signature", "empty")
 
 
 def _octets(segment: str, part: str) -> bytes:
