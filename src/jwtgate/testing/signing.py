@@ -1,0 +1,95 @@
+"""Keys of every kind, and the compact tokens that they sign."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from jwt.algorithms import get_default_algorithms
+
+from jwtgate.core.compact import decode_base64url
+
+Kind = Literal["RSA", "P-256", "P-384", "P-521", "Ed25519"]
+Members = dict[str, Any]
+
+# algorithm → the kind of key that it signs with. Those of HMAC have none: they sign with bytes.
+KINDS: Final[Mapping[str, Kind]] = {
+    "RS256": "RSA",
+    "RS384": "RSA",
+    "RS512": "RSA",
+    "PS256": "RSA",
+    "PS384": "RSA",
+    "PS512": "RSA",
+    "ES256": "P-256",
+    "ES384": "P-384",
+    "ES512": "P-521",
+    "EdDSA": "Ed25519",
+    "Ed25519": "Ed25519",
+}
+
+_MAKE: Final[Mapping[Kind, Callable[[], Any]]] = {
+    "RSA": lambda: rsa.generate_private_key(65_537, 2_048),
+    "P-256": lambda: ec.generate_private_key(ec.SECP256R1()),
+    "P-384": lambda: ec.generate_private_key(ec.SECP384R1()),
+    "P-521": lambda: ec.generate_private_key(ec.SECP521R1()),
+    "Ed25519": ed25519.Ed25519PrivateKey.generate,
+}
+# RFC 9864: two names of one algorithm, and PyJWT may know the older one only.
+_SIGN: Final = {"Ed25519": get_default_algorithms()["EdDSA"], **get_default_algorithms()}
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key that signs. kid: None where no name is published. private: of `cryptography`, or bytes for HMAC."""
+
+    kid: str | None
+    private: Any = field(repr=False)
+
+    def public_pem(self) -> bytes:
+        """Its public half as PEM (SubjectPublicKeyInfo)."""
+        encoded: bytes = self.private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        return encoded
+
+    def jwk(self, algorithm: str) -> Members:
+        """Its public half for every algorithm of the same kind: without `alg` (RFC 7517 section 4)."""
+        jwk: Members = _SIGN[algorithm].to_jwk(self.private.public_key(), as_dict=True)
+        return {**jwk, "kid": self.kid, "use": "sig"}
+
+
+@functools.cache
+def made_once(kind: Kind, owner: str) -> Key:
+    """A random key: the same one for the same kind and owner as long as the process lives."""
+    return Key(f"{owner}-{kind}", _MAKE[kind]())
+
+
+def signed(header: Mapping[str, Any], claims: Mapping[str, Any], key: Key, algorithm: str | None = None) -> str:
+    """A compact JWS (RFC 7515 section 7.1). Members that are None are left out.
+
+    algorithm: that which signs, whatever the header says; as its `alg` says unless given.
+    """
+    signing_input = f"{segment(header)}.{segment(claims)}"
+    signature = _SIGN[algorithm or header["alg"]].sign(signing_input.encode("ascii"), key.private)
+    return f"{signing_input}.{base64url(signature)}"
+
+
+def opened(token: str) -> tuple[Members, Members]:
+    """The header and the claims of a compact token of our own."""
+    header, claims, _ = token.split(".")
+    return json.loads(decode_base64url(header)), json.loads(decode_base64url(claims))
+
+
+def segment(members: Mapping[str, Any]) -> str:
+    """A JSON object as a part of a compact token. Members that are None are left out."""
+    present = {name: value for name, value in members.items() if value is not None}
+    return base64url(json.dumps(present, separators=(",", ":")).encode("ascii"))
+
+
+def base64url(octets: bytes) -> str:
+    """Without padding (RFC 7515 section 2)."""
+    return base64.urlsafe_b64encode(octets).rstrip(b"=").decode("ascii")
