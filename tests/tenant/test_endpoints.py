@@ -19,10 +19,27 @@ def test_discovery_names_what_the_tenant_does_and_nothing_else(tenant, call, pat
     assert response.headers["Content-Type"] == "application/json"
     assert list(response.json().items()) == [
         ("issuer", "https://tenant.example.test/"),
+        ("authorization_endpoint", "https://tenant.example.test/authorize"),
         ("token_endpoint", "https://tenant.example.test/oauth/token"),
+        ("userinfo_endpoint", "https://tenant.example.test/userinfo"),
         ("jwks_uri", "https://tenant.example.test/.well-known/jwks.json"),
-        ("token_endpoint_auth_methods_supported", ["client_secret_basic", "client_secret_post"]),
-        ("grant_types_supported", ["client_credentials"]),
+        ("scopes_supported", ["openid", "profile", "offline_access", "email"]),
+        ("response_types_supported", ["code", "token"]),
+        ("code_challenge_methods_supported", ["S256"]),
+        ("response_modes_supported", ["query", "fragment"]),
+        ("subject_types_supported", ["public"]),
+        ("token_endpoint_auth_methods_supported", ["client_secret_basic", "client_secret_post", "none"]),
+        (
+            "claims_supported",
+            ["aud", "email", "email_verified", "exp", "iat", "iss", "name", "nickname", "sub"],
+        ),
+        ("request_uri_parameter_supported", False),
+        ("request_parameter_supported", False),
+        ("id_token_signing_alg_values_supported", ["RS256"]),
+        (
+            "grant_types_supported",
+            ["authorization_code", "client_credentials", "implicit", "password", "refresh_token"],
+        ),
     ]
     assert response.json() == tenant.discovery()
 
@@ -31,9 +48,19 @@ def test_every_url_in_discovery_answers(tenant, call):
     document = call("GET", DISCOVERY).json()
     answers = {
         name: call(method, document[name].removeprefix(tenant.issuer)).status_code
-        for name, method in {"token_endpoint": "POST", "jwks_uri": "GET"}.items()
+        for name, method in {
+            "authorization_endpoint": "GET",
+            "token_endpoint": "POST",
+            "userinfo_endpoint": "GET",
+            "jwks_uri": "GET",
+        }.items()
     }
-    assert answers == {"token_endpoint": 400, "jwks_uri": 200}
+    assert answers == {
+        "authorization_endpoint": 400,
+        "token_endpoint": 400,
+        "userinfo_endpoint": 401,
+        "jwks_uri": 200,
+    }
 
 
 def test_the_jwks_is_the_tenants(tenant, call):
@@ -46,13 +73,16 @@ def test_the_jwks_is_the_tenants(tenant, call):
     ("method", "path", "status", "name"),
     [
         ("GET", "", 404, "Not Found"),
-        ("GET", "authorize", 404, "Not Found"),
+        ("GET", "authorize/", 404, "Not Found"),
+        ("GET", "api/v2/resource-servers", 404, "Not Found"),
         ("GET", f"{JWKS}/", 404, "Not Found"),
         ("GET", "/.well-known//jwks.json", 404, "Not Found"),
         ("GET", ".well-known/jwks%2Ejso", 404, "Not Found"),
         ("GET", "%ff%00", 404, "Not Found"),
         ("GET", "oauth/token", 405, "Method Not Allowed"),
-        ("OPTIONS", "oauth/token", 405, "Method Not Allowed"),
+        ("OPTIONS", "authorize", 405, "Method Not Allowed"),
+        ("POST", "authorize", 405, "Method Not Allowed"),
+        ("GET", "u/login", 405, "Method Not Allowed"),
         ("POST", JWKS, 405, "Method Not Allowed"),
         ("BREW", DISCOVERY, 405, "Method Not Allowed"),
     ],
@@ -67,7 +97,7 @@ def test_where_there_is_nothing_the_answer_says_so_in_json(call, method, path, s
 
 
 def test_a_wrong_method_is_told_the_right_one(call):
-    assert call("GET", "oauth/token").headers["Allow"] == "POST"
+    assert set(call("GET", "oauth/token").headers["Allow"].split(", ")) == {"OPTIONS", "POST"}
 
 
 def test_head_has_the_headers_of_get_and_no_body(call):
@@ -78,6 +108,34 @@ def test_head_has_the_headers_of_get_and_no_body(call):
 
 def test_a_path_is_the_same_written_with_percent_signs(call, tenant):
     assert call("GET", ".well-known/jwks%2Ejson").json() == tenant.jwks()
+
+
+# Scripts of other origins
+
+ORIGIN = {"Origin": "http://localhost:8000"}
+
+
+@pytest.mark.parametrize(
+    ("path", "method"),
+    [(DISCOVERY, "GET"), (ALIAS, "GET"), (JWKS, "GET"), ("oauth/token", "POST"), ("userinfo", "GET")],
+)
+def test_scripts_of_any_origin_may_ask_and_read(call, path, method):
+    asked = {**ORIGIN, "Access-Control-Request-Method": method, "Access-Control-Request-Headers": "authorization"}
+    preflight = call("OPTIONS", path, headers=asked)
+    assert (preflight.status_code, preflight.content) == (204, b"")
+    assert preflight.headers["Access-Control-Allow-Origin"] == "*"
+    assert preflight.headers["Access-Control-Allow-Headers"] == "Authorization, *"
+    assert method in preflight.headers["Access-Control-Allow-Methods"]
+    answer = call(method, path, headers=ORIGIN)
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    # Never with it: then the browser's cookies would count.
+    for response in (preflight, answer):
+        assert "Access-Control-Allow-Credentials" not in response.headers
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "authorize"), ("POST", "u/login")])
+def test_what_people_look_at_is_closed_to_scripts(call, method, path):
+    assert "Access-Control-Allow-Origin" not in call(method, path, headers=ORIGIN).headers
 
 
 # Without a socket

@@ -196,7 +196,7 @@ REFUSALS = {
     ),
     "organization": (
         lambda w: w.request(organization="org_9ybsU1dN2dKfDkBi"),
-        refused(400, "invalid_request", "This tenant has no organizations: parameter organization"),
+        refused(400, "invalid_request", "parameter organization is not allowed for this client"),
     ),
     "scopes of which two are not granted": (
         lambda w: w.request(scope="openid read:a delete:a"),

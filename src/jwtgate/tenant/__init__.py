@@ -6,15 +6,20 @@
     tenant.authorize(application, api, permissions=["read:messages"])
     token = tenant.client_credentials(application, api).access_token
 
-For development and tests: keys and secrets are made at the start and kept in memory. `Tenant.transport` puts
-it behind an httpx client without a socket, `Tenant.serve` on loopback; both need the extra `tenant`.
+For development and tests: keys and secrets are made at the start and kept in memory, or in a `StateFile`.
+`Tenant.from_file` sets one up from YAML. `Tenant.transport` puts it behind an httpx client without a socket,
+`Tenant.serve` on loopback. These three need the extra `tenant`.
 """
 
 from .apis import Api
 from .applications import Application, ClientGrant
-from .errors import BeyondLoopbackWarning, Rule, TenantError
+from .errors import BeyondLoopbackWarning, OpenPermissionsWarning, Place, Rule, SetupError, TenantError
+from .events import Event
+from .people import Organization, Role, User
 from .refusals import TokenRefused
+from .registry import Change, Keeper, RefreshToken
 from .signing import SigningKey, SigningKeys
+from .state import StateFile
 from .tenant import Tenant
 from .token_request import TokenResponse
 
@@ -22,12 +27,23 @@ __all__ = [
     "Api",
     "Application",
     "BeyondLoopbackWarning",
+    "Change",
     "ClientGrant",
+    "Event",
+    "Keeper",
+    "OpenPermissionsWarning",
+    "Organization",
+    "Place",
+    "RefreshToken",
+    "Role",
     "Rule",
+    "SetupError",
     "SigningKey",
     "SigningKeys",
+    "StateFile",
     "Tenant",
     "TenantError",
     "TokenRefused",
     "TokenResponse",
+    "User",
 ]

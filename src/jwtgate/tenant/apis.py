@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
@@ -14,6 +14,8 @@ from .names import check_name, check_text, is_text
 
 Profile = Literal["auth0", "rfc9068"]
 SigningAlgorithm = Literal["RS256", "RS512", "PS256", "HS256"]
+UserAccess = Literal["allow_all", "require_client_grant", "deny_all"]
+ClientAccess = Literal["require_client_grant", "deny_all"]
 
 IDENTIFIER_LENGTH = (1, 600)  # characters
 PERMISSION_LENGTH = (1, 280)  # characters
@@ -21,7 +23,7 @@ DESCRIPTION_LENGTH = 500  # characters
 PERMISSIONS = 1000  # per API
 SIGNING_SECRET_LENGTH = 16  # characters, at least
 TOKEN_LIFETIME = (1, 2_592_000)  # seconds: up to 30 days
-WEB_TOKEN_LIFETIME = 7200  # seconds: what a real API answers when nobody has set it
+WEB_TOKEN_LIFETIME = 86_400  # seconds, of the implicit flow's tokens unless set; never above the token lifetime
 
 # RFC 6749 section 3.3: the characters of one scope name.
 PERMISSION = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")
@@ -41,14 +43,24 @@ DIALECTS: Mapping[tuple[Profile, bool], str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Api:
-    """An API with the settings of its Dashboard page; none of them changes afterwards.
+    """An API with the settings of its Dashboard page, as they were when it was handed out.
+
+    `Tenant.rename` and `Tenant.update_api` hand out another; any of them stands for the same API. Identifier and
+    signing algorithm never change.
 
     id: 24 hexadecimal digits, made by the tenant.
     identifier: the `audience` of a token request and the `aud` of its tokens; exact, trailing slash included.
     signing_secret: text of at least 16 characters for HS256, else None; its UTF-8 bytes sign.
     token_lifetime: seconds, 1 to 2,592,000. A real tenant takes 0 as well; a token that has expired when it
         is issued serves nobody, so here it is a mistake. (`Tenant.sign` makes expired tokens.)
+    web_token_lifetime: seconds, for tokens of the implicit flow; at most token_lifetime.
     permissions: value to description; an empty description is none.
+    skip_consent: users are not asked to agree. A real tenant asks them all the same when the application's
+        callback is on localhost; here, where every callback may be, the setting acts.
+    offline_access: applications may ask for refresh tokens.
+    user_access: which applications may have tokens for their users: all of them, those with a grant for users,
+        or none. client_access: which may have tokens in their own name.
+    is_system: the Management API that every tenant holds.
     test_application: made with the API and authorised for it, for none of its permissions.
 
     Raises TenantError for the first rule that is broken.
@@ -61,9 +73,15 @@ class Api:
     signing_algorithm: SigningAlgorithm
     signing_secret: str | None = field(repr=False)
     token_lifetime: int
+    web_token_lifetime: int
     rbac: bool
     permissions_in_token: bool
     permissions: Mapping[str, str] = field(hash=False)
+    skip_consent: bool
+    offline_access: bool
+    user_access: UserAccess
+    client_access: ClientAccess
+    is_system: bool
     test_application: Application
 
     def __post_init__(self) -> None:
@@ -75,6 +93,11 @@ class Api:
         """One of the four token dialects: profile, and whether permissions are in the token."""
         return DIALECTS[self.profile, self.permissions_in_token]
 
+    @property
+    def is_open(self) -> bool:
+        """Whether any user can have a token with any of its permissions, if only their application asks for it."""
+        return self.user_access == "allow_all" and not self.rbac
+
     def resource_server(self) -> dict[str, Any]:
         """This API as the Management API's JSON object; as there, settings that were never set are absent.
 
@@ -85,14 +108,15 @@ class Api:
             "id": self.id,
             **named,
             "identifier": self.identifier,
-            "allow_offline_access": False,
-            "skip_consent_for_verifiable_first_party_clients": False,
+            **({"is_system": True} if self.is_system else {}),
+            "allow_offline_access": self.offline_access,
+            "skip_consent_for_verifiable_first_party_clients": self.skip_consent,
             "subject_type_authorization": {
-                "client": {"policy": "require_client_grant"},
-                "user": {"policy": "allow_all"},
+                "client": {"policy": self.client_access},
+                "user": {"policy": self.user_access},
             },
             "token_lifetime": self.token_lifetime,
-            "token_lifetime_for_web": min(WEB_TOKEN_LIFETIME, self.token_lifetime),
+            "token_lifetime_for_web": self.web_token_lifetime,
             "signing_alg": self.signing_algorithm,
             **self._scopes(),
             **self._access_control(),
@@ -109,6 +133,29 @@ class Api:
         rbac = {"enforce_policies": True} if self.rbac else {}
         dialect = {} if self.dialect == "access_token" else {"token_dialect": self.dialect}
         return {**rbac, **dialect}
+
+
+# What a system API can be told (a real tenant takes these and no more).
+SYSTEM_SETTINGS = frozenset({"token_lifetime", "web_token_lifetime", "skip_consent"})
+
+
+def changed(api: Api, changes: Mapping[str, Any]) -> Api:
+    """This API with other settings; those that are None stay as they were.
+
+    What a change rules out goes with it: a lower token lifetime lowers that of the implicit flow, and without
+    RBAC there are no permissions in the token. Raises TenantError for a setting that breaks its rule.
+    """
+    settings = {name: value for name, value in changes.items() if value is not None}
+    if api.is_system and (refused := settings.keys() - SYSTEM_SETTINGS):
+        raise TenantError(Rule.SYSTEM_API, min(refused))
+    if "permissions" in settings:
+        settings["permissions"] = permission_table(settings["permissions"])
+    if settings.get("rbac") is False:
+        settings.setdefault("permissions_in_token", False)
+    if "token_lifetime" in settings:
+        check_lifetime(settings["token_lifetime"])
+        settings.setdefault("web_token_lifetime", min(api.web_token_lifetime, settings["token_lifetime"]))
+    return replace(api, **settings)
 
 
 def permission_table(permissions: Mapping[str, str] | Iterable[str]) -> Mapping[str, str]:
@@ -163,10 +210,31 @@ def _signing_secret(api: Api) -> None:
 
 
 def _token_lifetime(api: Api) -> None:
-    low, high = TOKEN_LIFETIME
+    check_lifetime(api.token_lifetime)
+
+
+def check_lifetime(seconds: object) -> None:
+    """Raises TenantError for what cannot be the lifetime of a token."""
+    if not _is_within(seconds, TOKEN_LIFETIME):
+        raise TenantError(Rule.TOKEN_LIFETIME, seconds, TOKEN_LIFETIME)
+
+
+def _web_token_lifetime(api: Api) -> None:
+    limit = (TOKEN_LIFETIME[0], api.token_lifetime)
+    if not _is_within(api.web_token_lifetime, limit):
+        raise TenantError(Rule.WEB_TOKEN_LIFETIME, api.web_token_lifetime, limit)
+
+
+def _is_within(seconds: object, limit: tuple[int, int]) -> bool:
     # bool is an int in Python, and True is no number of seconds.
-    if type(api.token_lifetime) is not int or not low <= api.token_lifetime <= high:
-        raise TenantError(Rule.TOKEN_LIFETIME, api.token_lifetime, TOKEN_LIFETIME)
+    return type(seconds) is int and limit[0] <= seconds <= limit[1]
+
+
+def _access(api: Api) -> None:
+    if api.user_access not in get_args(UserAccess):
+        raise TenantError(Rule.USER_ACCESS, api.user_access, get_args(UserAccess))
+    if api.client_access not in get_args(ClientAccess):
+        raise TenantError(Rule.CLIENT_ACCESS, api.client_access, get_args(ClientAccess))
 
 
 def _permissions_in_token(api: Api) -> None:
@@ -202,6 +270,8 @@ CHECKS: tuple[Callable[[Api], None], ...] = (
     _signing_algorithm,
     _signing_secret,
     _token_lifetime,
+    _web_token_lifetime,
+    _access,
     _permissions_in_token,
     _permissions,
 )

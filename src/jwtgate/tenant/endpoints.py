@@ -1,9 +1,10 @@
-"""The tenant over HTTP: discovery, JWKS and the token endpoint, as one WSGI application."""
+"""The tenant over HTTP: its documents, /authorize, the token endpoint and /userinfo, as one WSGI application."""
 
 from __future__ import annotations
 
 import json
 import logging
+import secrets
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -14,8 +15,11 @@ from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
 from . import metadata
-from .refusals import TokenRefused, malformed, too_large
-from .token_request import TokenRequest, TokenResponse, read_token_request
+from .authorization import Redirect, Showing
+from .pages import error_page, login_page
+from .refusals import TokenRefused, malformed, too_large, wrong_access_token
+from .registry import USERINFO
+from .token_request import TokenRequest, TokenResponse, read_form, read_token_request
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -26,6 +30,19 @@ SHOWN = 100  # characters of foreign text in a log line
 
 # RFC 6749 section 5.1: no cache may keep an answer that holds a token.
 NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+
+# Fetch standard, CORS protocol: scripts of any origin may read these answers. No cookie counts there, so there is
+# nothing that a page could borrow from whoever looks at it. `*` does not cover Authorization.
+CORS = {"Access-Control-Allow-Origin": "*"}
+PREFLIGHT = {
+    **CORS,
+    "Access-Control-Allow-Headers": "Authorization, *",
+    "Access-Control-Allow-Methods": "GET, POST",
+    "Access-Control-Max-Age": "3600",
+}
+
+# What ties a login to the browser in which it began, so that no other site can finish it there.
+BROWSER_COOKIE = "jwtgate_tenant_browser"
 
 logger = logging.getLogger("jwtgate.tenant")
 
@@ -39,6 +56,18 @@ class Issuing(Protocol):
     def jwks(self) -> dict[str, Any]: ...
 
     def token(self, request: TokenRequest) -> TokenResponse:
+        """Raises TokenRefused."""
+        ...
+
+    def begin_login(self, pairs: Iterable[tuple[str, str]], browser: str) -> Showing | Redirect:
+        """Raises TokenRefused."""
+        ...
+
+    def finish_login(self, pairs: Iterable[tuple[str, str]], browser: str) -> Redirect:
+        """Raises TokenRefused."""
+        ...
+
+    def userinfo(self, token: str) -> Mapping[str, Any]:
         """Raises TokenRefused."""
         ...
 
@@ -76,25 +105,57 @@ class Endpoints:
         try:
             # A constant name, and not the Host header: which host was meant makes no difference here.
             endpoint, _ = ROUTES.bind("tenant").match(request.path, request.method)
-            return VIEWS[endpoint](self._tenant, request), ""
-        except TokenRefused as refused:
-            return _refusal(refused, request), f" {refused.error}: {refused.reason or _shown(refused.description)}"
         except HTTPException as fault:
             return _fault(fault), ""
+        try:
+            return VIEWS[endpoint](self._tenant, request), ""
+        except TokenRefused as refused:
+            refuse = _refused_page if endpoint in PAGES else _refusal
+            reason = f" {refused.error}: {refused.reason or _shown(refused.description)}"
+            return refuse(self._tenant, refused, request), reason
 
 
 def _discovery(tenant: Issuing, _: Request) -> Response:
-    return _document(metadata.discovery(tenant.issuer))
+    return _document(metadata.discovery(tenant.issuer), headers=CORS)
 
 
 def _jwks(tenant: Issuing, _: Request) -> Response:
-    return _document(tenant.jwks())
+    return _document(tenant.jwks(), headers=CORS)
+
+
+def _preflight(_: Issuing, __: Request) -> Response:
+    return Response(status=204, headers=PREFLIGHT)
 
 
 def _token(tenant: Issuing, request: Request) -> Response:
     # Request.authorization would forgive what the standard does not.
     asked = read_token_request(request.mimetype, _body(request), request.headers.get("Authorization"))
-    return _document(tenant.token(asked).body, headers=NO_STORE)
+    return _document(tenant.token(asked).body, headers={**NO_STORE, **CORS})
+
+
+def _userinfo(tenant: Issuing, request: Request) -> Response:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise wrong_access_token("the request has none")
+    return _document(tenant.userinfo(token.strip(" ")), headers={**NO_STORE, **CORS})
+
+
+def _authorize(tenant: Issuing, request: Request) -> Response:
+    browser = request.cookies.get(BROWSER_COOKIE) or secrets.token_urlsafe(32)
+    going = tenant.begin_login(read_form(request.query_string), browser)
+    if isinstance(going, Redirect):
+        return _redirect(going, status=302)
+    content, headers = login_page(going, issuer=tenant.issuer, action="/" + metadata.LOGIN)
+    response = _page(content, headers)
+    # Not `secure`: the tenant is served over plain HTTP, also when its issuer is https.
+    response.set_cookie(BROWSER_COOKIE, browser, httponly=True, samesite="Lax")
+    return response
+
+
+def _login(tenant: Issuing, request: Request) -> Response:
+    browser = request.cookies.get(BROWSER_COOKIE, "")
+    # RFC 9700 section 4.12: 303, since a 307 would carry the form on to the application.
+    return _redirect(tenant.finish_login(read_form(_body(request)), browser), status=303)
 
 
 def _body(request: Request) -> bytes:
@@ -115,6 +176,19 @@ ROUTES = Map(
         Rule("/" + metadata.DISCOVERY_ALIAS, endpoint="discovery", methods=["GET"]),
         Rule("/" + metadata.JWKS, endpoint="jwks", methods=["GET"]),
         Rule("/" + metadata.TOKEN, endpoint="token", methods=["POST"]),
+        Rule("/" + USERINFO, endpoint="userinfo", methods=["GET", "POST"]),
+        Rule("/" + metadata.AUTHORIZE, endpoint="authorize", methods=["GET"]),
+        Rule("/" + metadata.LOGIN, endpoint="login", methods=["POST"]),
+        *(
+            Rule("/" + path, endpoint="preflight", methods=["OPTIONS"])
+            for path in (
+                metadata.DISCOVERY,
+                metadata.DISCOVERY_ALIAS,
+                metadata.JWKS,
+                metadata.TOKEN,
+                USERINFO,
+            )
+        ),
     ],
     merge_slashes=False,
 )
@@ -122,7 +196,12 @@ VIEWS: Mapping[str, Callable[[Issuing, Request], Response]] = {
     "discovery": _discovery,
     "jwks": _jwks,
     "token": _token,
+    "userinfo": _userinfo,
+    "authorize": _authorize,
+    "login": _login,
+    "preflight": _preflight,
 }
+PAGES = frozenset({"authorize", "login"})  # what people look at; the rest is for programs
 
 
 def _document(members: Mapping[str, Any], *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -130,12 +209,29 @@ def _document(members: Mapping[str, Any], *, status: int = 200, headers: Mapping
     return Response(content, status=status, headers=headers, content_type="application/json")
 
 
-def _refusal(refused: TokenRefused, request: Request) -> Response:
-    response = _document(refused.body, status=refused.status, headers=NO_STORE)
-    if refused.status == 401 and "Authorization" in request.headers:
+def _page(content: str, headers: Mapping[str, str], *, status: int = 200) -> Response:
+    return Response(content, status=status, headers={**headers, **NO_STORE}, content_type="text/html; charset=utf-8")
+
+
+def _redirect(going: Redirect, *, status: int) -> Response:
+    # As it is: werkzeug's own redirect would write the callback anew. Nothing in it can end the header line.
+    return Response(status=status, headers={**NO_STORE, "Location": going.url, "Referrer-Policy": "no-referrer"})
+
+
+def _refusal(_: Issuing, refused: TokenRefused, request: Request) -> Response:
+    response = _document(refused.body, status=refused.status, headers={**NO_STORE, **CORS})
+    if refused.error == "invalid_token":
+        # RFC 6750 section 3.
+        response.headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
+    elif refused.status == 401 and "Authorization" in request.headers:
         # RFC 6749 section 5.2: who tried HTTP authentication is told which scheme there is.
         response.headers["WWW-Authenticate"] = 'Basic realm="oauth/token"'
     return response
+
+
+def _refused_page(tenant: Issuing, refused: TokenRefused, _: Request) -> Response:
+    content, headers = error_page(refused, issuer=tenant.issuer)
+    return _page(content, headers, status=refused.status)
 
 
 def _fault(fault: HTTPException) -> Response:

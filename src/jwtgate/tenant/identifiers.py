@@ -29,6 +29,36 @@ def new_grant_id() -> str:
     return "cgr_" + _random(BASE62, 16)
 
 
+def new_user_id() -> str:
+    """`auth0|` and 24 hexadecimal digits."""
+    return "auth0|" + secrets.token_hex(12)
+
+
+def new_role_id() -> str:
+    """`rol_` and 16 letters and digits."""
+    return "rol_" + _random(BASE62, 16)
+
+
+def new_organization_id() -> str:
+    """`org_` and 16 letters and digits."""
+    return "org_" + _random(BASE62, 16)
+
+
+def new_code() -> str:
+    """48 URL-safe characters: an authorization code, or the name of an authorization that is under way."""
+    return _random(URL_SAFE, 48)
+
+
+def new_family() -> str:
+    """22 letters and digits: the name of all refresh tokens that come of one login."""
+    return _random(BASE62, 22)
+
+
+def new_refresh_token() -> str:
+    """`v1.` and 64 URL-safe characters."""
+    return "v1." + _random(URL_SAFE, 64)
+
+
 def new_kid() -> str:
     """21 URL-safe characters."""
     return _random(URL_SAFE, 21)

@@ -43,6 +43,10 @@ def too_large(limit: int) -> TokenRefused:
     return TokenRefused(413, "invalid_request", f"The request body is larger than {limit} bytes")
 
 
+def missing(parameter: str) -> TokenRefused:
+    return malformed(f"Missing required parameter: {parameter}")
+
+
 def unsupported_grant_type(grant_type: str) -> TokenRefused:
     """RFC 6749 section 5.2: nobody can use this grant here."""
     return TokenRefused(400, "unsupported_grant_type", f"Unsupported grant type: {grant_type}")
@@ -80,6 +84,16 @@ def unknown_audience(audience: str) -> TokenRefused:
     )
 
 
+def unknown_service(audience: str) -> TokenRefused:
+    """The same as `unknown_audience`, in the words of `/authorize`."""
+    return TokenRefused(
+        403,
+        "access_denied",
+        f"Service not found: {audience}",
+        reason="no API with exactly this identifier is registered",
+    )
+
+
 def no_client_grant(audience: str) -> TokenRefused:
     return TokenRefused(
         403,
@@ -91,3 +105,122 @@ def no_client_grant(audience: str) -> TokenRefused:
 
 def scopes_not_granted(scopes: Iterable[str]) -> TokenRefused:
     return TokenRefused(403, "access_denied", f"Client has not been granted scopes: {', '.join(scopes)}")
+
+
+def no_client_access(client_id: str, audience: str) -> TokenRefused:
+    return TokenRefused(
+        403,
+        "access_denied",
+        f'Client "{client_id}" is not authorized to access resource server "{audience}".',
+        reason="the API's client_access is deny_all",
+    )
+
+
+def no_user_access(client_id: str, audience: str, reason: str) -> TokenRefused:
+    return TokenRefused(
+        403,
+        "unauthorized_client",
+        f'Client "{client_id}" is not authorized to access resource server "{audience}".',
+        reason=reason,
+    )
+
+
+# Organizations
+
+
+def organization_required() -> TokenRefused:
+    return malformed("parameter organization is required for this client")
+
+
+def organization_not_allowed() -> TokenRefused:
+    return malformed("parameter organization is not allowed for this client")
+
+
+def unknown_organization(named: str) -> TokenRefused:
+    return malformed(f"parameter organization is unknown: {named}")
+
+
+def organization_not_granted(client_id: str, organization_id: str) -> TokenRefused:
+    return TokenRefused(
+        403, "access_denied", f'Client "{client_id}" is not authorized to access organization "{organization_id}".'
+    )
+
+
+def not_a_member(user_id: str, organization_id: str) -> TokenRefused:
+    return TokenRefused(403, "access_denied", f"user {user_id} is not part of the {organization_id} organization")
+
+
+# The grants of users
+
+
+def wrong_password(reason: str) -> TokenRefused:
+    # One answer for an unknown address and a wrong password: guessers learn nothing.
+    return TokenRefused(403, "invalid_grant", "Wrong email or password.", reason=reason)
+
+
+def wrong_code(reason: str) -> TokenRefused:
+    return TokenRefused(403, "invalid_grant", "Invalid authorization code", reason=reason)
+
+
+def wrong_redirect_uri() -> TokenRefused:
+    return TokenRefused(
+        403,
+        "invalid_grant",
+        "The redirect URI is wrong.",
+        reason="redirect_uri must be the one that /authorize was called with",
+    )
+
+
+def wrong_code_verifier(reason: str) -> TokenRefused:
+    """RFC 7636 section 4.6."""
+    return TokenRefused(403, "invalid_grant", "Failed to verify code verifier", reason=reason)
+
+
+def wrong_refresh_token(reason: str) -> TokenRefused:
+    return TokenRefused(403, "invalid_grant", "Unknown or invalid refresh token.", reason=reason)
+
+
+def scope_not_granted_before(scopes: Iterable[str]) -> TokenRefused:
+    """RFC 6749 section 6: a refresh must not ask for what the login was not granted."""
+    return TokenRefused(400, "invalid_scope", f"Not granted at the login: {' '.join(scopes)}")
+
+
+# At /authorize
+
+
+def unknown_client(client_id: str) -> TokenRefused:
+    return malformed(f"Unknown client: {client_id}")
+
+
+def callback_mismatch() -> TokenRefused:
+    return TokenRefused(
+        403,
+        "unauthorized_client",
+        "Callback URL mismatch. The provided redirect_uri is not in the list of allowed callback URLs.",
+    )
+
+
+def unsupported_response_type(response_type: str) -> TokenRefused:
+    """RFC 6749 section 4.1.2.1."""
+    return TokenRefused(400, "unsupported_response_type", f"Unsupported response type: {response_type}")
+
+
+def login_required() -> TokenRefused:
+    """OpenID Connect Core 1.0 section 3.1.2.6."""
+    return TokenRefused(400, "login_required", "Login required", reason="prompt=none, and this tenant keeps no session")
+
+
+def not_agreed() -> TokenRefused:
+    return TokenRefused(403, "access_denied", "User did not authorize the request")
+
+
+def login_over() -> TokenRefused:
+    return malformed("This login is over, or began in another browser. Go back to the application and begin again.")
+
+
+# At /userinfo
+
+
+def wrong_access_token(reason: str) -> TokenRefused:
+    """RFC 6750 section 3.1."""
+    return TokenRefused(401, "invalid_token", "The access token is not one for /userinfo", reason=reason)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -69,17 +69,30 @@ class SigningKey:
         return encoded.decode()
 
 
+class KeyKeeper(Protocol):
+    """Keeps a tenant's keys longer than the process does."""
+
+    def load_keys(self) -> Mapping[KeyRole, SigningKey]:
+        """The keys that were kept last."""
+        ...
+
+    def keep_keys(self, keys: Mapping[KeyRole, SigningKey]) -> None:
+        """These and no others; with an exception, those from before."""
+        ...
+
+
 class SigningKeys:
     """The keys of a tenant. One signs (current), one is announced (next), one is still valid (previous).
 
     Each is made when it is first wanted. May be used by several threads.
     """
 
-    def __init__(self, domain: Callable[[], str]) -> None:
-        """domain: asked for the name in the certificate when a key is made."""
+    def __init__(self, domain: Callable[[], str], keeper: KeyKeeper | None = None) -> None:
+        """domain: asked for the name in the certificate when a key is made. keeper: told of every change first."""
         self._domain = domain
+        self._keeper = keeper
         self._lock = threading.RLock()
-        self._keys: dict[KeyRole, SigningKey] = {}
+        self._keys: Mapping[KeyRole, SigningKey] = {} if keeper is None else keeper.load_keys()
 
     @property
     def current(self) -> SigningKey:
@@ -102,7 +115,7 @@ class SigningKeys:
             if role == "previous" and role not in self._keys:
                 raise TenantError(Rule.KEY_MISSING)
             if role not in self._keys:
-                self._keys[role] = SigningKey.generate(self._domain())
+                self._put({**self._keys, role: SigningKey.generate(self._domain())})
             return self._keys[role]
 
     def rotate(self) -> SigningKey:
@@ -111,7 +124,7 @@ class SigningKeys:
         Tokens of the previous key stay valid until `revoke`. A key that was previous before leaves the JWKS.
         """
         with self._lock:
-            self._keys = {"previous": self.current, "current": self.next}
+            self._put({"previous": self.current, "current": self.next})
             return self._keys["current"]
 
     def revoke(self) -> SigningKey:
@@ -121,7 +134,7 @@ class SigningKeys:
         """
         with self._lock:
             revoked = self.key("previous")
-            del self._keys["previous"]
+            self._put({role: key for role, key in self._keys.items() if role != "previous"})
             return revoked
 
     def jwks(self) -> dict[str, Any]:
@@ -129,6 +142,11 @@ class SigningKeys:
         with self._lock:
             keys = [self.current, self.next, self.previous]
             return {"keys": [key.jwk() for key in keys if key is not None]}
+
+    def _put(self, keys: Mapping[KeyRole, SigningKey]) -> None:
+        if self._keeper is not None:
+            self._keeper.keep_keys(keys)
+        self._keys = keys
 
 
 HASHES: Mapping[str, type[hashes.HashAlgorithm]] = {

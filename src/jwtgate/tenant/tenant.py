@@ -1,54 +1,129 @@
-"""The tenant, everything together: register APIs, authorise applications, issue tokens, be served."""
+"""The tenant, everything together: what is registered, the tokens it issues, and the doors it is served at."""
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from contextlib import nullcontext
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
 
 from . import identifiers, metadata, signing
-from .apis import Api, Profile, SigningAlgorithm, permission_table
-from .applications import (
-    Application,
-    ClientGrant,
-    GrantType,
-    TokenEndpointAuth,
-    granted_permissions,
-)
+from .apis import Api
+from .applications import Application
+from .authorization import Authorizations, Redirect, Showing
+from .books import Books
+from .codes import Codes
+from .directory import Directory
 from .errors import Rule, TenantError
-from .exchange import Granted, decide
-from .issuing import TYPES, Claims, machine_claims
-from .names import check_name
-from .registry import Registry
+from .events import issued, refused
+from .exchange import Granted, begin_family, decide, granted_to_user, with_family
+from .issuing import TYPES, Claims, access_claims, id_claims, profile_claims
+from .opaque import OpaqueTokens
+from .people import Organization, User
+from .refusals import TokenRefused, grant_type_not_allowed, unknown_service, wrong_access_token
+from .registry import Keeper
+from .scopes import read_asked, scope_names
 from .signing import KeyRole, SigningKeys
 from .token_request import Credentials, TokenRequest, TokenResponse
+from .userinfo import read_access_token
 
 if TYPE_CHECKING:
     from .server import Server
+    from .setup_file import Written
     from .transport import TenantTransport
 
 DEFAULT_ISSUER = "https://tenant.jwtgate.test/"
 
 
-class Tenant:
+class Tenant(Directory):
     """An issuer for demos, development and tests, that acts as the settings of its APIs say.
 
     issuer: the name in `iss` and in the discovery document. A tenant that was given none is called by the
         address where it is served, while it is served, and `https://tenant.jwtgate.test/` otherwise.
     clock: the time in seconds since 1970, for `iat` and `exp`.
+    organization_names: tokens for an organization have its `org_name` beside its `org_id`, and clients may ask
+        for it by its name.
+    keeper: keeps what is registered, and the refresh tokens, longer than this process; without one, all of it
+        lives in memory.
 
-    Keys and secrets are random for each tenant and live in memory. May be used by several threads.
+    Keys and secrets are random for each tenant, and stay what they are where a keeper keeps them. May be used by
+    several threads. What is handed out (an `Api`, a `User` …) shows how things stood at that moment, and stands for
+    the same thing ever after.
     Raises TenantError for an issuer that cannot be one.
     """
 
-    def __init__(self, issuer: str | None = None, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        issuer: str | None = None,
+        *,
+        clock: Callable[[], float] = time.time,
+        organization_names: bool = False,
+        keeper: Keeper | None = None,
+    ) -> None:
         self._issuer = None if issuer is None else metadata.canonical_issuer(issuer)
         self._clock = clock
-        self._registry = Registry()
-        self._keys = SigningKeys(lambda: self.domain)
-        self._serving = threading.Lock()
         self._server: Server | None = None
+        self._serving = threading.Lock()
+        self._keys = SigningKeys(lambda: self.domain, keeper)
+        super().__init__(lambda: self.issuer, keeper)
+        self._books = Books(registry=self._registry, codes=Codes(clock), organization_names=organization_names)
+        self._authorizations = Authorizations(self._books, partial(self._respond, id_token=False))
+        self._opaque = OpaqueTokens()
+
+    @classmethod
+    def from_file(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        issuer: str | None = None,
+        clock: Callable[[], float] = time.time,
+        keeper: Keeper | None = None,
+    ) -> Self:
+        """A tenant that is set up as a YAML file says: see `from_mapping`.
+
+        Raises SetupError, which names file, line and column, for a file that is no such setup.
+        """
+        # Here and not above: a tenant that Python sets up needs no YAML.
+        from .setup_file import read_file  # noqa: PLC0415
+
+        return cls._set_up(read_file(path), issuer, clock, keeper)
+
+    @classmethod
+    def from_mapping(
+        cls,
+        setup: Mapping[str, Any],
+        *,
+        issuer: str | None = None,
+        clock: Callable[[], float] = time.time,
+        keeper: Keeper | None = None,
+    ) -> Self:
+        """A tenant with `apis`, `applications`, `grants`, `roles`, `users`, `organizations`: lists of mappings.
+
+        Their keys are the settings of `register_api`, `create_application` and so on. What a keeper has kept is
+        there before, and changed where the setup says something else; in it, all of the setup is kept, or none.
+        issuer: goes before the setup's own.
+
+        Raises SetupError, which names the way to the fault, for an entry that breaks a rule.
+        """
+        from .setup_file import Written  # noqa: PLC0415
+
+        return cls._set_up(Written(setup), issuer, clock, keeper)
+
+    @classmethod
+    def _set_up(cls, written: Written, issuer: str | None, clock: Callable[[], float], keeper: Keeper | None) -> Self:
+        from . import setup  # noqa: PLC0415
+
+        wanted = setup.read(written)
+        said: dict[str, Any] = {**wanted.root.said, **({} if issuer is None else {"issuer": issuer})}
+        with nullcontext() if keeper is None else keeper.together():
+            # An issuer that was given beside the setup is not the setup's fault.
+            with nullcontext() if issuer is not None else wanted.root.blamed():
+                tenant = cls(**said, clock=clock, keeper=keeper)
+            setup.apply(wanted, tenant)
+        return tenant
 
     @property
     def issuer(self) -> str:
@@ -68,106 +143,96 @@ class Tenant:
         """The tenant's own keys: look at them, rotate, revoke."""
         return self._keys
 
-    # APIs and applications
-
-    def register_api(
-        self,
-        identifier: str,
-        *,
-        name: str | None = None,
-        profile: Profile = "auth0",
-        signing_algorithm: SigningAlgorithm = "RS256",
-        signing_secret: str | None = None,
-        token_lifetime: int = 86_400,
-        rbac: bool = False,
-        permissions_in_token: bool = False,
-        permissions: Mapping[str, str] | Iterable[str] = (),
-    ) -> Api:
-        """A new API, with a test application that is authorised for it (and for none of its permissions).
-
-        The settings are those of the Dashboard; see `Api` for units and limits. An HS256 API without a
-        `signing_secret` gets a random one. `permissions`: value to description, or values alone.
-
-        Raises TenantError for a setting that breaks its rule, and for an identifier that is taken; two
-        identifiers that differ by a slash, or by case, are two APIs.
-        """
-        if signing_secret is None and signing_algorithm == "HS256":
-            signing_secret = identifiers.new_secret()
-        api = Api(
-            id=identifiers.new_api_id(),
-            identifier=identifier,
-            name=name,
-            profile=profile,
-            signing_algorithm=signing_algorithm,
-            signing_secret=signing_secret,
-            token_lifetime=token_lifetime,
-            rbac=rbac,
-            permissions_in_token=permissions_in_token,
-            permissions=permission_table(permissions),
-            test_application=_application(f"{name or identifier} (Test Application)"),
-        )
-        self._registry.add_api(api, _grant(api.test_application, api, ()))
-        return api
-
-    def create_application(
-        self,
-        name: str,
-        *,
-        token_endpoint_auth: TokenEndpointAuth = "client_secret_post",
-        grant_types: Iterable[GrantType] = ("client_credentials",),
-    ) -> Application:
-        """A new machine-to-machine application; it is authorised for nothing yet.
-
-        token_endpoint_auth: where the token endpoint takes its secret, and only there.
-        grant_types: none means that the token endpoint refuses it every grant.
-
-        Raises TenantError for a setting that breaks its rule.
-        """
-        check_name(name)
-        application = _application(name, token_endpoint_auth, grant_types)
-        self._registry.add_application(application)
-        return application
-
-    def authorize(self, application: Application, api: Api | str, permissions: Iterable[str] = ()) -> ClientGrant:
-        """The application may have tokens for this API, with these permissions; an older grant is replaced.
-
-        Raises TenantError for a permission that the API does not define, and for an application or API of
-        another tenant.
-        """
-        api = self._own_api(api)
-        grant = _grant(self._own_application(application), api, permissions)
-        self._registry.put_grant(grant)
-        return grant
-
-    def withdraw(self, application: Application, api: Api | str) -> None:
-        """No more tokens for this API; those that were issued live until they expire.
-
-        Raises TenantError when the application was not authorised.
-        """
-        self._registry.drop_grant(self._own_application(application).client_id, self._own_api(api).identifier)
-
     # Tokens
 
     def token(self, request: TokenRequest) -> TokenResponse:
         """What the token endpoint answers. Raises TokenRefused."""
-        granted = decide(self._registry, request)
-        return TokenResponse(
-            access_token=self.sign(self._claims(granted), api=granted.api),
-            scope=" ".join(granted.scopes) or None,
-            expires_in=granted.api.token_lifetime,
-        )
+        try:
+            granted = decide(self._books, request)
+        except TokenRefused as fault:
+            refused(self._registry, request, fault)
+            raise
+        issued(request, granted)
+        return self._respond(granted)
 
-    def client_credentials(self, application: Application, api: Api | str, scope: str | None = None) -> TokenResponse:
+    def client_credentials(
+        self,
+        application: Application,
+        api: Api | str,
+        scope: str | None = None,
+        *,
+        organization: Organization | str | None = None,
+    ) -> TokenResponse:
         """A token for a machine: the request that the application would send, decided as at the endpoint.
 
         api: or any identifier, also one that is not registered. scope: separated by spaces; like Auth0's, the
         answer holds all that was granted, however few of it were asked for. Raises TokenRefused.
         """
-        return self.token(_request(application, api, scope))
+        return self.token(self._request(application, _machine_parameters(api, scope, organization)))
 
-    def claims(self, application: Application, api: Api | str, scope: str | None = None) -> Claims:
-        """What `client_credentials` would sign, to be changed and given to `sign`. Raises TokenRefused."""
-        return self._claims(decide(self._registry, _request(application, api, scope)))
+    def password(
+        self,
+        application: Application,
+        api: Api | str | None,
+        user: User,
+        scope: str | None = None,
+        *,
+        organization: Organization | str | None = None,
+    ) -> TokenResponse:
+        """A token for a user who tells the application their password, decided as at the endpoint.
+
+        Raises TokenRefused, also to an application that was not given this grant.
+        """
+        parameters = {
+            "grant_type": "password",
+            "username": user.email,
+            "password": self._own_user(user).password,
+            "audience": _identifier(api),
+            "scope": scope,
+            "organization": _organization(organization),
+        }
+        return self.token(self._request(application, parameters))
+
+    def authorization_code(
+        self,
+        application: Application,
+        api: Api | str | None,
+        user: User,
+        scope: str | None = None,
+        *,
+        organization: Organization | str | None = None,
+    ) -> TokenResponse:
+        """A token for a user who logs in at `/authorize` and agrees: what comes of it, without a browser.
+
+        api: None for a token that only /userinfo takes. Raises TokenRefused.
+        """
+        return self._respond(self._logged_in(application, api, user, scope, organization))
+
+    def refresh(self, application: Application, refresh_token: str, scope: str | None = None) -> TokenResponse:
+        """A new token for a refresh token, decided as at the endpoint.
+
+        scope: fewer than were asked for at the login. Raises TokenRefused.
+        """
+        parameters = {"grant_type": "refresh_token", "refresh_token": refresh_token, "scope": scope}
+        return self.token(self._request(application, parameters))
+
+    def claims(
+        self,
+        application: Application,
+        api: Api | str,
+        scope: str | None = None,
+        *,
+        user: User | None = None,
+        organization: Organization | str | None = None,
+    ) -> Claims:
+        """What `client_credentials`, or with a user `authorization_code`, would sign: to be changed and signed.
+
+        Raises TokenRefused.
+        """
+        if user is None:
+            request = self._request(application, _machine_parameters(api, scope, organization))
+            return self._claims(decide(self._books, request))
+        return self._claims(self._logged_in(application, api, user, scope, organization))
 
     def sign(
         self,
@@ -242,58 +307,101 @@ class Tenant:
             server.start()
         return server
 
+    # At /authorize and /userinfo
+
+    def begin_login(self, pairs: Iterable[tuple[str, str]], browser: str) -> Showing | Redirect:
+        """What `/authorize` answers. Raises TokenRefused for what is shown to the user."""
+        return self._authorizations.begin(pairs, browser)
+
+    def finish_login(self, pairs: Iterable[tuple[str, str]], browser: str) -> Redirect:
+        """What the page's form comes to. Raises TokenRefused for what is shown to the user."""
+        return self._authorizations.finish(pairs, browser)
+
+    def userinfo(self, token: str) -> Claims:
+        """What `/userinfo` answers to an access token that may be used there. Raises TokenRefused."""
+        claims = read_access_token(token, opaque=self._opaque, jwks=self.jwks(), issuer=self.issuer, now=self._clock())
+        user = self._registry.user(claims["sub"])
+        if user is None:
+            raise wrong_access_token("it belongs to nobody here")
+        return {"sub": user.user_id, **profile_claims(user, scope_names(claims.get("scope")))}
+
+    def _respond(self, granted: Granted, *, id_token: bool = True) -> TokenResponse:
+        api, user = granted.api, granted.user
+        claims = self._claims(granted)
+        refresh_token = granted.refresh_token
+        if granted.family is not None and user is not None:
+            refresh_token = begin_family(self._books, granted, user, granted.family)
+        return TokenResponse(
+            access_token=self._opaque.seal(claims, self.issuer) if api is None else self.sign(claims, api=api),
+            refresh_token=refresh_token,
+            id_token=self._id_token(granted) if id_token else None,
+            scope=" ".join(granted.scopes) or None,
+            expires_in=granted.lifetime,
+        )
+
     def _claims(self, granted: Granted) -> Claims:
-        return machine_claims(granted, self.issuer, self._clock())
+        return access_claims(granted, self.issuer, self._clock(), organization_names=self._books.organization_names)
 
-    def _own_api(self, api: Api | str) -> Api:
-        identifier = api if isinstance(api, str) else api.identifier
-        own = self._registry.api(identifier)
-        if own is None or (isinstance(api, Api) and own is not api):
-            raise TenantError(Rule.API_UNKNOWN, identifier)
-        return own
+    def _id_token(self, granted: Granted) -> str | None:
+        if granted.user is None or "openid" not in granted.scopes:
+            return None
+        names = self._books.organization_names
+        return self.sign(id_claims(granted, granted.user, self.issuer, self._clock(), organization_names=names))
 
-    def _own_application(self, application: Application) -> Application:
-        if self._registry.application(application.client_id) is not application:
-            raise TenantError(Rule.APPLICATION_UNKNOWN, application.name)
-        return application
+    def _request(self, application: Application, parameters: Mapping[str, str | None]) -> TokenRequest:
+        """As the application would send it, with the secret that it has now; one of another tenant has its own."""
+        sender = self._registry.application(application.client_id) or application
+        credentials = Credentials(
+            method=sender.token_endpoint_auth, client_id=sender.client_id, client_secret=sender.client_secret
+        )
+        return TokenRequest(parameters=_present(parameters), credentials=credentials)
+
+    def _logged_in(
+        self,
+        application: Application,
+        api: Api | str | None,
+        user: User,
+        scope: str | None,
+        organization: Organization | str | None,
+    ) -> Granted:
+        own = self._own_application(application)
+        if "authorization_code" not in own.grant_types:
+            raise grant_type_not_allowed("authorization_code")
+        parameters = _present(
+            {"audience": _identifier(api), "scope": scope, "organization": _organization(organization)}
+        )
+        asked = read_asked(
+            self._registry,
+            own,
+            parameters,
+            by_name=self._books.organization_names,
+            unknown=unknown_service,
+        )
+        granted = granted_to_user(self._books, asked, self._own_user(user))
+        return with_family(granted, identifiers.new_family())
 
 
-def _application(
-    name: str,
-    token_endpoint_auth: TokenEndpointAuth = "client_secret_post",
-    grant_types: Iterable[GrantType] = ("client_credentials",),
-) -> Application:
-    return Application(
-        client_id=identifiers.new_client_id(),
-        client_secret=identifiers.new_secret(),
-        name=name,
-        token_endpoint_auth=token_endpoint_auth,
-        grant_types=tuple(grant_types),
-    )
-
-
-def _grant(application: Application, api: Api, permissions: Iterable[str]) -> ClientGrant:
-    return ClientGrant(
-        id=identifiers.new_grant_id(),
-        client_id=application.client_id,
-        audience=api.identifier,
-        permissions=granted_permissions(permissions, api.permissions),
-    )
-
-
-def _request(application: Application, api: Api | str, scope: str | None) -> TokenRequest:
-    parameters = {
+def _machine_parameters(
+    api: Api | str, scope: str | None, organization: Organization | str | None
+) -> dict[str, str | None]:
+    return {
         "grant_type": "client_credentials",
-        "audience": api if isinstance(api, str) else api.identifier,
-        "scope": scope or "",
+        "audience": _identifier(api),
+        "scope": scope,
+        "organization": _organization(organization),
     }
-    credentials = Credentials(
-        method=application.token_endpoint_auth,
-        client_id=application.client_id,
-        client_secret=application.client_secret,
-    )
-    present = {name: value for name, value in parameters.items() if value}
-    return TokenRequest(parameters=present, credentials=credentials)
+
+
+def _identifier(api: Api | str | None) -> str | None:
+    return api.identifier if isinstance(api, Api) else api
+
+
+def _organization(organization: Organization | str | None) -> str | None:
+    return organization.id if isinstance(organization, Organization) else organization
+
+
+def _present(parameters: Mapping[str, str | None]) -> dict[str, str]:
+    return {name: value for name, value in parameters.items() if value}
 
 
 def _secret(algorithm: str, api: Api | None, given: str | bytes | None) -> bytes:

@@ -16,7 +16,7 @@ FIELDS = 100  # parameters in a form
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """How a client says who it is."""
+    """How a client says who it is: with a secret, or with its id alone (`none`)."""
 
     method: TokenEndpointAuth
     client_id: str
@@ -33,23 +33,30 @@ class TokenRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenResponse:
-    """A token, and what is said beside it. scope: None when none was granted. expires_in: seconds."""
+    """A token, and what is said beside it.
+
+    refresh_token, id_token: None where there is none. scope: None when none was granted. expires_in: seconds.
+    """
 
     access_token: str = field(repr=False)
+    refresh_token: str | None = field(default=None, repr=False)
+    id_token: str | None = field(default=None, repr=False)
     scope: str | None
     expires_in: int
     token_type: str = "Bearer"
 
     @property
     def body(self) -> dict[str, str | int]:
-        """The members of the answer, in Auth0's order; no `scope` when none was granted."""
-        scope = {} if self.scope is None else {"scope": self.scope}
-        return {
+        """The members of the answer, in Auth0's order; what there is none of is absent."""
+        members = {
             "access_token": self.access_token,
-            **scope,
+            "refresh_token": self.refresh_token,
+            "id_token": self.id_token,
+            "scope": self.scope,
             "expires_in": self.expires_in,
             "token_type": self.token_type,
         }
+        return {name: value for name, value in members.items() if value is not None}
 
 
 def read_token_request(media_type: str, body: bytes, authorization: str | None) -> TokenRequest:
@@ -60,15 +67,16 @@ def read_token_request(media_type: str, body: bytes, authorization: str | None) 
     parse = PARSERS.get(media_type)
     if parse is None:
         raise malformed(f"The body must be of type {' or '.join(PARSERS)}")
-    parameters = _once_each(parse(body))
+    parameters = once_each(parse(body))
     return TokenRequest(parameters=parameters, credentials=_credentials(parameters, authorization))
 
 
-def _form(body: bytes) -> list[tuple[str, str]]:
+def read_form(content: bytes) -> list[tuple[str, str]]:
+    """The parameters of a form, or of a query. Raises TokenRefused."""
     try:
-        return parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=FIELDS)
+        return parse_qsl(content.decode(), keep_blank_values=True, errors="strict", max_num_fields=FIELDS)
     except ValueError as fault:  # not UTF-8, before or after percent-decoding, or too many fields
-        raise malformed("The body is not a form in UTF-8") from fault
+        raise malformed("The request is not a form in UTF-8") from fault
 
 
 def _json(body: bytes) -> list[tuple[str, str]]:
@@ -94,15 +102,16 @@ def _is_utf8(text: str) -> bool:
 
 
 PARSERS: Mapping[str, Callable[[bytes], list[tuple[str, str]]]] = {
-    "application/x-www-form-urlencoded": _form,
+    "application/x-www-form-urlencoded": read_form,
     "application/json": _json,
 }
 
 
-def _once_each(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+def once_each(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """The parameters that have a value. Raises TokenRefused for one that is there twice."""
     parameters: dict[str, str] = {}
     for name, value in pairs:
-        # RFC 6749 section 3.2: a parameter is there once at most, and without a value it counts as omitted.
+        # RFC 6749 sections 3.1 and 3.2: a parameter is there once at most, and without a value it counts as omitted.
         if name in parameters:
             raise malformed("A parameter is there more than once")
         parameters[name] = value
@@ -120,8 +129,11 @@ def _credentials(parameters: Mapping[str, str], authorization: str | None) -> Cr
         if client_id not in (None, credentials.client_id):
             raise malformed("The Authorization header and the body name two different clients")
         return credentials
-    if client_id is None or "client_secret" not in parameters:
+    # An assertion proves nothing to who does not read it, and must not pass for no proof at all.
+    if client_id is None or "client_assertion" in parameters:
         return None
+    if "client_secret" not in parameters:
+        return Credentials(method="none", client_id=client_id, client_secret="")
     return Credentials(method="client_secret_post", client_id=client_id, client_secret=parameters["client_secret"])
 
 
