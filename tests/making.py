@@ -12,7 +12,19 @@ from typing import Any, Final, TypeVar, cast
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import get_default_algorithms
 
-from jwtgate.core.effects import Effect, Fetch, FetchFailed, Flow, LoadKeys, Moment, Now
+from jwtgate.core.effects import (
+    Document,
+    Effect,
+    Fetch,
+    FetchFailed,
+    Flow,
+    LoadKeys,
+    Moment,
+    Now,
+    ReadFile,
+    ResolveIssuer,
+    Settle,
+)
 
 T = TypeVar("T")
 
@@ -216,40 +228,54 @@ class Issuing:
 # --- a third driver -----------------------------------------------------------------------------------------
 
 
+Documents = Mapping[str, bytes | Document | FetchFailed]
+
+
 def drive(
     flow: Flow[T],
     moment: Moment = MOMENT,
-    documents: Mapping[str, bytes | FetchFailed] | None = None,
+    documents: Documents | None = None,
     fetched: list[str] | None = None,
 ) -> T:
     """What comes out of a flow whose effects are performed from data.
 
-    documents: by address; one that is not there cannot be had. fetched: grows by every address asked for.
+    documents: by address, or a file's path; one that is not there cannot be had. fetched: grows by every address and
+    path asked for.
     """
-
-    def perform(effect: Effect) -> Any:
-        match effect:
-            case Now():
-                return moment
-            case LoadKeys():
-                load = effect.keys.load(moment, because_of_kid=effect.because_of_kid)
-                return drive(load, moment, documents, fetched)
-            case Fetch():
-                if fetched is not None:
-                    fetched.append(effect.url)
-                found = (documents or {}).get(effect.url, FetchFailed("no such document"))
-                if isinstance(found, FetchFailed):
-                    raise found
-                return found
-
     step: Any = flow.send
     answer: Any = None
     try:
         while True:
             effect = step(answer)
             try:
-                step, answer = flow.send, perform(effect)
+                step, answer = flow.send, _perform(effect, moment, documents or {}, fetched)
             except FetchFailed as failure:
                 step, answer = flow.throw, failure
     except StopIteration as end:
         return cast(T, end.value)
+
+
+def _perform(effect: Effect, moment: Moment, documents: Documents, fetched: list[str] | None) -> Any:
+    match effect:
+        case Now():
+            return moment
+        case LoadKeys():
+            load = effect.keys.load(effect.keys.begin(), moment, effect.kid)
+            return drive(load, moment, documents, fetched)
+        case Settle():
+            return effect.keys.settle(effect.attempt)
+        case ResolveIssuer():
+            return effect.resolver(effect.stated, effect.request)
+        case Fetch():
+            return _document(effect.url, documents, fetched)
+        case ReadFile():
+            return _document(effect.path, documents, fetched)
+
+
+def _document(address: str, documents: Documents, fetched: list[str] | None) -> Document:
+    if fetched is not None:
+        fetched.append(address)
+    found = documents.get(address, FetchFailed("no such document"))
+    if isinstance(found, FetchFailed):
+        raise found
+    return Document(found) if isinstance(found, bytes) else found

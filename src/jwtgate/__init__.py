@@ -1,6 +1,7 @@
 """Who is calling this API, and what may they do? Validates OAuth 2.0 access tokens, and answers refusals."""
 
 from .core.access import AccessToken, Actor, Requirement, all_of, any_of, authenticated, claim, permission, scope
+from .core.advice import Cause
 from .core.errors import (
     AuthError,
     InsufficientAuthentication,
@@ -16,6 +17,7 @@ from .core.errors import (
     StoreUnavailable,
     Unavailable,
 )
+from .core.examination import Examination, Finding
 from .core.request import Request
 from .core.settings import ApiSettings, Issuer
 from .verifier import AsyncVerifier, Verifier
@@ -26,6 +28,9 @@ __all__ = [
     "ApiSettings",
     "AsyncVerifier",
     "AuthError",
+    "Cause",
+    "Examination",
+    "Finding",
     "InsufficientAuthentication",
     "InsufficientScope",
     "InvalidProof",

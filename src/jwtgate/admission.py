@@ -20,6 +20,10 @@ V = TypeVar("V", Verifier, AsyncVerifier)
 
 OUTCOMES = "jwtgate.outcomes"
 
+_PROBED = (("Cache-Control", "no-store"), ("Content-Type", "application/json"))
+READY = Refusal(200, _PROBED, b'{"ready":true}')
+NOT_READY = Refusal(503, (*_PROBED, ("Retry-After", "1")), b'{"ready":false}')
+
 
 class NoToken(JwtGateError, RuntimeError):
     """The caller was asked for where no gate has looked at the request: a fault of the application, not of a client."""
@@ -83,6 +87,12 @@ def caller(memory: Memory, settings: ApiSettings) -> AccessToken:
     if isinstance(outcome, AuthError):
         raise outcome
     return outcome
+
+
+def known_caller(memory: Memory, settings: ApiSettings) -> AccessToken | None:
+    """Who is calling, if that is known: None for a request without a good token, and where no gate has looked."""
+    outcome = recall(memory, settings)
+    return outcome if isinstance(outcome, AccessToken) else None
 
 
 def refuse(error: AuthError, settings: ApiSettings) -> Refusal:

@@ -96,6 +96,16 @@ def test_claims_and_header_are_read_only() -> None:
             view["sub"] = "admin"  # type: ignore[index]
 
 
+def test_what_is_done_to_a_claim_changes_nothing_of_the_token() -> None:
+    bearer = token(permissions=["read"], act={"sub": "a", "act": {"sub": "b"}})
+    bearer.claims["permissions"].append("admin")
+    bearer.claims["act"]["sub"] = "admin"
+    assert bearer.actor is not None
+    bearer.actor.claims["act"]["sub"] = "admin"
+    assert bearer.permissions == {"read"}
+    assert [link.subject for link in bearer.actor] == ["a", "b"]
+
+
 def test_a_token_does_not_show_itself() -> None:
     bearer = token(sub="line\r\n" + "x" * 500)
     text = repr(bearer)
@@ -354,6 +364,22 @@ def test_a_combination_is_met_as_logic_says(scopes: str) -> None:
     assert bearer.allows("a", any_of("b", "c")) is (a and (b or c))
 
 
+@pytest.mark.parametrize(
+    "combine",
+    [
+        lambda: A and B,  # type: ignore[unreachable]
+        lambda: A or B,  # type: ignore[unreachable]
+        lambda: not A,
+        lambda: bool(any_of(A, "x")),
+        lambda: bool(authenticated(max_age=1)),
+    ],
+)
+def test_words_that_would_leave_a_requirement_out_are_refused(combine: Callable[[], object]) -> None:
+    with pytest.raises(SettingsError) as error:
+        combine()
+    assert error.value.setting == "requirement"
+
+
 def test_nothing_required_is_met_by_any_token() -> None:
     bearer = token()
     bearer.require()
@@ -374,6 +400,16 @@ def test_a_requirement_of_ones_own_must_say_how_it_is_met() -> None:
     assert Weekday().names == ()
     assert token(iat=2).allows(Even() & "read:messages")
     assert refused(token(iat=1), Even() & "read:messages").unmet == ("odd",)
+
+
+def test_a_requirement_of_ones_own_that_says_nothing_lets_nobody_in() -> None:
+    class Forgetful(Requirement):
+        def report(self, token: AccessToken) -> Report:
+            return None  # type: ignore[return-value]
+
+    for ask in (token().require, token().allows):
+        with pytest.raises(AttributeError):
+            ask(Forgetful())
 
 
 BAD_NAMES = ("", "a b", 'a"b', "a\\b", "é", "a\n", 5, None, b"a", ["a"])

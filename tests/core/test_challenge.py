@@ -115,6 +115,17 @@ def test_a_step_up_names_only_what_is_wanted(acr_values: tuple[str, ...], max_ag
     assert error.headers[-1][1].endswith(f'challenge says."{parameters}')
 
 
+@pytest.mark.parametrize("text", ['a"', "a\r\nSet-Cookie: b=c", "a b", "\u00e9", ""])
+@pytest.mark.parametrize(
+    ("kind", "parameter"), [(InsufficientScope, "scope"), (InsufficientAuthentication, "acr_values")]
+)
+def test_an_application_cannot_put_a_strangers_text_into_a_challenge(
+    kind: type[InsufficientScope | InsufficientAuthentication], parameter: str, text: str
+) -> None:
+    assert answer(kind([text]), PLAIN).headers == answer(kind(), PLAIN).headers
+    assert answer(kind(["a", text, "b"]), PLAIN).headers[-1][1].endswith(f', {parameter}="a b"')
+
+
 @pytest.mark.parametrize(
     ("error", "seconds"),
     [

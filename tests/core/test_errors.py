@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
+import pickle
 import re
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -122,6 +126,23 @@ def test_the_log_gets_one_line_of_printable_ascii(error: AuthError) -> None:
     assert re.fullmatch(r"[\x20-\x7e]+", str(error))
     assert len(str(error)) < 700
     assert "A" * 100 not in str(error)
+
+
+@pytest.mark.parametrize("error", [*EXAMPLES, SettingsError("leeway", "must be 0 to 300 seconds", 301)], ids=name_of)
+@pytest.mark.parametrize("again", [lambda error: pickle.loads(pickle.dumps(error)), copy.copy, copy.deepcopy])
+def test_an_error_is_the_same_in_another_process(error: JwtGateError, again: Callable[[Any], JwtGateError]) -> None:
+    other = again(error)
+    assert (type(other), str(other), vars(other)) == (type(error), str(error), vars(error))
+    assert other is not error
+
+
+def test_one_name_is_no_list_of_letters() -> None:
+    scopes = InsufficientScope("read:messages", "read:messages", "it is Sunday")
+    assert vars(scopes) == vars(InsufficientScope(["read:messages"], ["read:messages"], ["it is Sunday"]))
+    assert str(scopes) == "missing 'read:messages'; it is Sunday"
+    login = InsufficientAuthentication("gold", None, "acr is missing")
+    assert vars(login) == vars(InsufficientAuthentication(["gold"], None, ["acr is missing"]))
+    assert str(login) == "acr is missing"
 
 
 @pytest.mark.parametrize("error", EXAMPLES, ids=name_of)

@@ -318,6 +318,7 @@ UNUSABLE: dict[str, object] = {
         "x": base64url(ed448.Ed448PrivateKey.generate().public_key().public_bytes_raw()),
     },
     "crv of the other kty": signing_key("P-256").jwk(crv="Ed25519"),
+    "a curve named as a kind": signing_key("P-256").jwk(crv="RSA", x="AQAB", y="AQAB"),
     "OKP on P-256": signing_key("Ed25519").jwk(crv="P-256"),
     # J24 and private keys
     "oct": {"kty": "oct", "k": base64url(SECRET), "kid": "a", "alg": "HS256"},

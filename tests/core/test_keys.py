@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -10,21 +11,24 @@ import pytest
 
 from jwtgate import ApiSettings, AuthError, Issuer, KeysUnavailable, SettingsError
 from jwtgate.core.compact import parse
-from jwtgate.core.effects import Effect, FetchFailed, LoadKeys, Moment, Now
+from jwtgate.core.discovery import METADATA_BYTES
+from jwtgate.core.effects import Document, Effect, FetchFailed, LoadKeys, Moment, Now, Settle
 from jwtgate.core.errors import AmbiguousKey, HeaderRejected, UnknownKey, UntrustedIssuer
 from jwtgate.core.flow import authenticate_token
 from jwtgate.core.jwk import KeySet, SharedSecret
-from jwtgate.core.keys import (
+from jwtgate.core.key_state import (
     BACK_OFF,
     COOL_DOWN,
+    GRACE,
     HARD_AGE,
-    JWKS_BYTES,
-    METADATA_BYTES,
+    LATE,
+    METADATA_AGE,
+    NEVER,
     SOFT_AGE,
-    IssuerKeys,
+    Attempt,
     KeyState,
-    keys_of,
 )
+from jwtgate.core.keys import JWKS_BYTES, IssuerKeys, keys_of
 from tests.making import ABSENT, API, ISSUER, NOW, SECRET, Issuing, drive, signing_key
 
 ISSUING = Issuing()
@@ -151,10 +155,12 @@ def test_the_documents_are_asked_for_with_a_limit() -> None:
     def step(effect: Effect) -> Any:
         if isinstance(effect, Now):
             return Moment(NOW, START)
+        if isinstance(effect, Settle):
+            return None
         limits.append((effect.url, effect.limit))  # type: ignore[union-attr]
-        return world.documents[effect.url]  # type: ignore[union-attr]
+        return Document(world.documents[effect.url])  # type: ignore[union-attr,arg-type]
 
-    flow = world.keys[ISSUER].load(Moment(NOW, START), because_of_kid=False)
+    flow = world.keys[ISSUER].load(1, Moment(NOW, START))
     effect: Effect | None = next(flow)
     while effect is not None:
         try:
@@ -185,7 +191,7 @@ def test_a_known_key_does_not_wait_for_a_refresh() -> None:
     flow = world.keys[ISSUER].find(asked)
     assert next(flow) == Now()
     effect = flow.send(Moment(NOW, START + SOFT_AGE))
-    assert effect == LoadKeys(world.keys[ISSUER], attempts=1, because_of_kid=False, urgent=False)
+    assert effect == LoadKeys(world.keys[ISSUER], settled=1)
     # The driver does not perform it: somebody else does.
     with pytest.raises(StopIteration) as end:
         flow.send(None)
@@ -193,17 +199,16 @@ def test_a_known_key_does_not_wait_for_a_refresh() -> None:
 
 
 @pytest.mark.parametrize(
-    ("known", "kid", "because_of_kid"),
-    [(False, OLD.kid, False), (False, "none-such", False), (True, "none-such", True)],
+    ("known", "kid", "cause"), [(False, OLD.kid, None), (False, "none-such", None), (True, "none-such", "none-such")]
 )
-def test_who_cannot_go_on_without_keys_says_so(known: bool, kid: str, because_of_kid: bool) -> None:
+def test_who_cannot_go_on_without_keys_says_so(known: bool, kid: str, cause: str | None) -> None:
     world = World()
     if known:
         world.send()
     flow = world.keys[ISSUER].find(parse(ISSUING.token(header={"kid": kid}), 16_384))
     next(flow)
     effect = flow.send(Moment(NOW, START))
-    assert effect == LoadKeys(world.keys[ISSUER], int(known), because_of_kid=because_of_kid, urgent=True)
+    assert effect == LoadKeys(world.keys[ISSUER], int(known), kid=cause, urgent=True)
 
 
 def test_keys_that_nobody_has_brought_in_time_are_unavailable() -> None:
@@ -271,8 +276,9 @@ def test_the_back_off_doubles_up_to_its_end() -> None:
 
 
 def test_the_back_off_has_no_overflow() -> None:
-    assert KeyState(failures=10**6, failed_at=START).waits(START) == BACK_OFF[1]
-    assert KeyState(failures=1, failed_at=START).waits(START + 10**9) == 0.0
+    state = KeyState(failures=10**6).after(Attempt(ticket=1, began=START, ended=START), seed=0.0)
+    assert (state.failures, state.waits(START)) == (10**6 + 1, BACK_OFF[1])
+    assert state.waits(START + 10**9) == 0.0
     assert KeyState().waits(START) == 0.0
 
 
@@ -327,7 +333,7 @@ def test_the_cool_down_ends_after_its_seconds(later: float, loads: int) -> None:
 def test_the_first_load_starts_no_cool_down() -> None:
     world = World()
     assert world.send("no-1") == "UnknownKey"  # the first load was not caused by its kid
-    assert (world.loads, world.state.missed_at) == (1, None)
+    assert (world.loads, world.state.missed_at) == (1, NEVER)
     world.publish(OLD, NEW)
     assert world.send(NEW.kid, NEW) == "ok"
     assert world.loads == 2
@@ -420,13 +426,13 @@ def test_who_brings_the_same_new_kid_while_it_is_looked_for_joins_that_load() ->
         next(flow)
         effects.append(flow.send(Moment(NOW, START)))
         if len(effects) == 1:  # the first one's load begins, and its documents do not come yet
-            load = world.keys[ISSUER].load(Moment(NOW, START), because_of_kid=True)
+            load = world.keys[ISSUER].load(2, Moment(NOW, START), NEW.kid)
             next(load)
-    assert effects[0] == effects[1] == LoadKeys(world.keys[ISSUER], 1, because_of_kid=True, urgent=True)
-    load.send(world.documents[ISSUING.discovery_url])
-    load.send(world.documents[ISSUING.jwks_uri])
-    with pytest.raises(StopIteration):
-        load.send(Moment(NOW, START + 1))
+    assert effects[0] == effects[1] == LoadKeys(world.keys[ISSUER], 1, kid=NEW.kid, urgent=True)
+    load.send(Document(world.documents[ISSUING.jwks_uri]))  # type: ignore[arg-type]
+    settle = load.send(Moment(NOW, START + 1))
+    assert isinstance(settle, Settle)
+    settle.keys.settle(settle.attempt)
     for flow in flows:
         with pytest.raises(StopIteration) as end:
             flow.send(None)
@@ -438,10 +444,11 @@ def test_who_brings_the_same_new_kid_while_it_is_looked_for_joins_that_load() ->
 def test_a_load_that_is_broken_off_starts_the_cool_down_too() -> None:
     world = World()
     world.send()
-    load = world.keys[ISSUER].load(Moment(NOW, START), because_of_kid=True)
+    load = world.keys[ISSUER].load(2, Moment(NOW, START), "no-1")
     next(load)
     load.close()
-    assert world.send("no-1") == "UnknownKey"
+    world.keys[ISSUER].settle(Attempt(2, START, START, "no-1"))  # as a driver says of a load that it broke off
+    assert world.send("no-1") == "KeysUnavailable"
     assert world.loads == 1
 
 
@@ -628,13 +635,158 @@ def test_loopback_may_be_http(address: str) -> None:
     assert world.send() == "ok"
 
 
-def test_the_metadata_is_read_again_with_every_load() -> None:
+@pytest.mark.parametrize(("age", "answer"), [(METADATA_AGE - 1, "UnknownKey"), (METADATA_AGE, "ok")])
+def test_a_load_reads_old_metadata_again_and_follows_keys_that_have_moved(age: float, answer: str) -> None:
     world = World()
     world.send()
     world.metadata(jwks_uri="https://issuer.test/moved")
     world.documents["https://issuer.test/moved"] = jwks(NEW)
+    world.at = age
+    assert world.send(NEW.kid, NEW) == answer
+    assert (world.loads, world.fetched.count(ISSUING.discovery_url)) == ((1, 2) if answer == "ok" else (2, 1))
+
+
+def test_a_load_after_one_that_failed_reads_the_metadata_again_however_young() -> None:
+    world = World()
+    world.send()
+    world.fail()
+    assert world.send("no-1") == "KeysUnavailable"
+    world.metadata(jwks_uri="https://issuer.test/moved")
+    world.documents["https://issuer.test/moved"] = jwks(NEW)
+    world.at = COOL_DOWN
     assert world.send(NEW.kid, NEW) == "ok"
-    assert world.loads == 1
+
+
+def test_keys_are_refreshed_where_they_were_while_the_metadata_cannot_be_had() -> None:
+    world = World()
+    world.send()
+    world.documents[ISSUING.discovery_url] = REFUSED
+    world.publish(OLD, NEW)
+    world.at = SOFT_AGE
+    assert [world.send(), world.send(NEW.kid, NEW)] == ["ok", "ok"]
+    assert (world.state.failures, world.state.generation) == (0, 2)
+
+
+def test_an_address_from_metadata_of_yesterday_is_not_trusted() -> None:
+    world = World()
+    world.send()
+    world.documents[ISSUING.discovery_url] = REFUSED
+    world.at = HARD_AGE - 1
+    assert world.send() == "ok"
+    world.at = HARD_AGE
+    world.fetched.clear()
+    world.send("no-1")
+    assert world.fetched == [ISSUING.discovery_url]
+
+
+# --------------------------------------------------------------------------------------- nobody asked for a long time
+
+
+def asked_for(world: World, kid: str = OLD.kid) -> Effect | None:
+    """What a request for a key asks the driver for, beside the time."""
+    flow = world.keys[ISSUER].find(parse(ISSUING.token(header={"kid": kid}), 16_384))
+    next(flow)
+    try:
+        return flow.send(Moment(NOW, START + world.at))
+    except StopIteration:
+        return None
+
+
+@pytest.mark.parametrize(
+    ("age", "grace"), [(SOFT_AGE, 0.0), (SOFT_AGE + LATE - 1, 0.0), (SOFT_AGE + LATE, GRACE), (HARD_AGE - 1, GRACE)]
+)
+def test_a_request_waits_a_little_for_keys_that_nobody_has_asked_for(age: float, grace: float) -> None:
+    world = World()
+    world.send()
+    world.at = age
+    assert asked_for(world) == LoadKeys(world.keys[ISSUER], settled=1, grace=grace)
+
+
+def test_no_request_waits_while_refreshes_fail() -> None:
+    world = World()
+    world.send()
+    world.fail()
+    world.at = SOFT_AGE + LATE
+    for _ in range(60):
+        assert world.send() == "ok"
+        world.at += BACK_OFF[1]
+        assert asked_for(world) == LoadKeys(world.keys[ISSUER], settled=world.state.settled, grace=0.0)
+    world.at += LATE  # and nobody has tried since
+    assert asked_for(world) == LoadKeys(world.keys[ISSUER], settled=world.state.settled, grace=GRACE)
+
+
+@pytest.mark.parametrize(
+    ("cache_control", "age"),
+    [("max-age=15", 300), ("no-cache", 300), ("max-age=400, public", 400), ("max-age=86400", 600), ("", 600)],
+)
+def test_an_issuer_may_shorten_the_soft_age_to_five_minutes(cache_control: str, age: float) -> None:
+    world = World()
+    world.documents[ISSUING.jwks_uri] = Document(jwks(OLD), cache_control)
+    world.send()
+    world.at = age - 1
+    assert asked_for(world) is None
+    world.at = age
+    assert asked_for(world) == LoadKeys(world.keys[ISSUER], settled=1)
+
+
+# ---------------------------------------------------------------------------------------------- kids looked for in vain
+
+
+def test_a_kid_that_was_looked_for_in_vain_causes_fewer_and_fewer_loads() -> None:
+    world = World()
+    world.send()
+    looked = []
+    for second in range(0, 1_800, 5):
+        world.at = second
+        loads = world.loads
+        assert world.send("no-1") == "UnknownKey"
+        if world.loads > loads:
+            looked.append(second)
+        world.send()
+    # 30 s, 60 s, 120 s … after the one before. The refresh at 600 s after that of 450 s brings nothing new.
+    assert [later - sooner for sooner, later in itertools.pairwise(looked)] == [30, 60, 120, 240, 480, 600]
+
+
+def test_a_kid_that_is_known_to_be_missing_does_not_keep_a_new_one_waiting() -> None:
+    world = World()
+    world.send()
+    world.send("no-1")
+    world.at = COOL_DOWN
+    world.send("no-1")
+    world.at = 2 * COOL_DOWN
+    assert world.send("no-1") == "UnknownKey"  # it rests, and starts no cool-down
+    world.publish(OLD, NEW)
+    assert world.send(NEW.kid, NEW) == "ok"
+    assert world.loads == 4
+
+
+def test_a_key_that_was_published_late_is_found() -> None:
+    world = World()
+    world.send()
+    assert world.send(NEW.kid, NEW) == "UnknownKey"
+    world.publish(OLD, NEW)
+    world.at = COOL_DOWN
+    assert world.send(NEW.kid, NEW) == "ok"
+    assert world.state.missing == {}
+
+
+def test_a_flood_of_random_kids_costs_two_loads_a_minute_and_hides_no_rotation() -> None:
+    world = World()
+    world.send()
+    for n in range(1_000):
+        world.at = n * 0.06
+        assert world.send(f"random-{n}") == "UnknownKey"
+        if n % 50 == 0:
+            assert world.send() == "ok"
+        if n == 700:
+            world.publish(NEW)
+    assert world.loads == 1 + 2
+    for second in range(60, 91):
+        world.at = second
+        world.send(f"random-{second}")
+        if world.send(NEW.kid, NEW) == "ok":
+            break
+    assert world.at <= 0.06 * 700 + COOL_DOWN
 
 
 # ---------------------------------------------------------------------------------------------------- several issuers

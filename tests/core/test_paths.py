@@ -246,7 +246,7 @@ def test_nobody_who_cleans_a_path_gets_around_its_requirement(
     read = functools.reduce(lambda cleaned, clean: clean(cleaned), cleanings, path)
     wanted = (read + "/").startswith("/admin/"), read.rstrip("/") == "/x/all"
     verdict = rules.decide(path, sent.encode())
-    named = verdict.requirement.names if verdict.requirement else ()
+    named = verdict.requirement.names if verdict.requirement is not None else ()
     assert wanted[0] <= ("admin:all" in named)
     assert wanted[1] <= ("all" in named)
     assert not verdict.public or read.rstrip("/") == path.rstrip("/")

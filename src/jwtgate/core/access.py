@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NoReturn
 
 from .challenge import answer
 from .claims import LATEST, client_of, scopes_of
@@ -72,13 +73,13 @@ class AccessToken:
 
     @property
     def claims(self) -> Mapping[str, Any]:
-        """All claims, read-only."""
-        return MappingProxyType(self._signed.claims)
+        """All claims, read-only: what is done to them changes nothing of the token."""
+        return MappingProxyType(deepcopy(self._signed.claims))
 
     @property
     def header(self) -> Mapping[str, Any]:
         """The token's header, read-only."""
-        return MappingProxyType(self._signed.header)
+        return MappingProxyType(deepcopy(self._signed.header))
 
     @property
     def raw(self) -> str:
@@ -113,8 +114,11 @@ class AccessToken:
         Raises InsufficientScope (403), or InsufficientAuthentication (401) where `authenticated(…)` is not met.
         """
         requirement = demand(requirements)
-        report = None if requirement is None else requirement.report(self)
-        if report is not None and not report.met:
+        if requirement is None:
+            return
+        report = requirement.report(self)
+        # Of an application's own requirement that returns nothing, this is an error: it must not pass for a yes.
+        if not report.met:
             raise _refuse(report, self._settings)
 
     def allows(self, *requirements: Requirement | str) -> bool:
@@ -151,7 +155,7 @@ class Actor:
     @property
     def claims(self) -> Mapping[str, Any]:
         """All that is said of the actor, read-only."""
-        return MappingProxyType(dict(self._act))
+        return MappingProxyType(deepcopy(dict(self._act)))
 
     @property
     def actor(self) -> Actor | None:
@@ -217,6 +221,10 @@ class Requirement:
     def __ror__(self, other: str) -> Requirement:
         return any_of(other, self)
 
+    def __bool__(self) -> NoReturn:
+        """Raises SettingsError: `scope("a") and scope("b")` would be `scope("b")` alone, and nobody would notice."""
+        raise SettingsError("requirement", "is combined with & and |, since `and`, `or` and `not` would leave one out")
+
 
 @dataclass(frozen=True, slots=True)
 class _Names(Requirement):
@@ -256,9 +264,9 @@ class _Claim(Requirement):
     values: tuple[Any, ...]
 
     def report(self, token: AccessToken) -> Report:
-        found = token.claims.get(self.claim)
+        found = token._signed.claims.get(self.claim)
         # An absent claim is not null: it has no value at all.
-        candidates = found if isinstance(found, list) else [found] if self.claim in token.claims else []
+        candidates = found if isinstance(found, list) else [found] if self.claim in token._signed.claims else []
         if any(_same(value, candidate) for value in self.values for candidate in candidates):
             return Report(True)
         return Report(False, unmet=(f"claim {self.claim!r} must be {listed(self.values)}, got {shown(found)}",))
@@ -281,14 +289,14 @@ class _Authenticated(Requirement):
         return Report(False, unmet=tuple(unmet), acr_values=self.acr, max_age=self.max_age)
 
     def _acr(self, token: AccessToken) -> list[str]:
-        found = token.claims.get("acr")
+        found = token._signed.claims.get("acr")
         good = not self.acr or (isinstance(found, str) and found in self.acr)
         return [] if good else [f"acr must be {listed(self.acr)}, got {shown(found)}"]
 
     def _age(self, token: AccessToken) -> list[str]:
         if self.max_age is None:
             return []
-        found = token.claims.get("auth_time")
+        found = token._signed.claims.get("auth_time")
         if isinstance(found, int | float) and not isinstance(found, bool) and 0 <= found <= LATEST:
             age = token.checked_at - found
             leeway = token._settings.policies[token.issuer].leeway
@@ -403,6 +411,8 @@ def _combined(kind: type[_All | _Any], requirements: Sequence[Requirement | str]
 def _requirement(value: Requirement | str) -> Requirement:
     if isinstance(value, Requirement):
         return value
+    if callable(value):
+        raise SettingsError("requirement", "is called first, requires(…), and its answer decorates", value)
     return _Names(None, _scope_names("requirement", (value,)))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from typing import TypeVar
 
 from .errors import (
@@ -14,7 +15,7 @@ from .errors import (
     Refusal,
     Unavailable,
 )
-from .settings import ApiSettings
+from .settings import SCOPE_TOKEN, ApiSettings
 
 E = TypeVar("E", bound=AuthError)
 
@@ -54,8 +55,8 @@ def _parameters(error: AuthError, settings: ApiSettings, *, blamed: bool) -> lis
     parameters = [("realm", settings.realm)]
     if blamed and error.code is not None:
         parameters += [("error", error.code), ("error_description", error.sentence)]
-        if isinstance(error, InsufficientScope) and error.names:
-            parameters.append(("scope", " ".join(error.names)))  # RFC 6750 section 3
+        if isinstance(error, InsufficientScope):
+            parameters += _names("scope", error.names)  # RFC 6750 section 3
         if isinstance(error, InsufficientAuthentication):
             parameters += _step_up(error)
     if settings.resource_metadata_url is not None and error.status in (401, 403):
@@ -65,8 +66,14 @@ def _parameters(error: AuthError, settings: ApiSettings, *, blamed: bool) -> lis
 
 def _step_up(error: InsufficientAuthentication) -> list[tuple[str, str]]:
     """RFC 9470 section 3."""
-    wanted = [("acr_values", " ".join(error.acr_values))] if error.acr_values else []
+    wanted = _names("acr_values", error.acr_values)
     return wanted if error.max_age is None else [*wanted, ("max_age", str(error.max_age))]
+
+
+def _names(parameter: str, names: Sequence[str]) -> list[tuple[str, str]]:
+    """No name, no parameter. An application may raise an error with a stranger's text in it: that is not repeated."""
+    plain = [name for name in names if SCOPE_TOKEN.fullmatch(name)]
+    return [(parameter, " ".join(plain))] if plain else []
 
 
 def _body(error: AuthError) -> bytes:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 from .errors import ClaimRejected, TokenExpired, UntrustedIssuer, WrongAudience, WrongTokenKind
 from .settings import SCOPE_TOKEN, Policy
@@ -74,28 +74,44 @@ def issued_at(claims: Claims, policy: Policy, now: float) -> None:
 
 def lifetime(claims: Claims, policy: Policy, now: float) -> None:
     """A token must not claim a longer life than this API's tokens have."""
-    if policy.token_lifetime is not None and (life := claims["exp"] - claims["iat"]) > policy.token_lifetime:
-        raise ClaimRejected("exp", f"at most {policy.token_lifetime} s after iat (token_lifetime)", life)
+    if policy.token_lifetime is not None:
+        life = _seconds(claims, "exp") - _seconds(claims, "iat")
+        if life > policy.token_lifetime:
+            raise ClaimRejected("exp", f"at most {policy.token_lifetime} s after iat (token_lifetime)", life)
 
 
 # ------------------------------------------------------------------------------------------------ by whom, and for whom
 
 
-def _same_but_for(wanted: str, found: object) -> str:
-    """In words, where two identifiers differ by no more than what people overlook. It never makes them equal."""
+Nearness = Literal["slash", "case"]
+Mistake = Literal["slash", "case", "userinfo", "id_token"]
+_HINTS: dict[Mistake | None, str] = {
+    "slash": "they differ only by the trailing slash, and that counts",
+    "case": "they differ only by upper and lower case, and that counts",
+    "userinfo": "a token for /userinfo alone: the client asked for a token without this API's audience",
+    "id_token": "this looks like an ID token: its audience is the application",
+    None: "",
+}
+
+
+def nearness(wanted: str, found: object) -> Nearness | None:
+    """What people overlook, where two identifiers differ by nothing else. It never makes them equal."""
     if not isinstance(found, str) or found == wanted:
-        return ""
+        return None
     if found.rstrip("/") == wanted.rstrip("/"):
-        return "they differ only by the trailing slash, and that counts"
-    if found.casefold().rstrip("/") == wanted.casefold().rstrip("/"):
-        return "they differ only by upper and lower case, and that counts"
-    return ""
+        return "slash"
+    return "case" if found.casefold().rstrip("/") == wanted.casefold().rstrip("/") else None
+
+
+def _nearest(wanted: Sequence[str], found: Sequence[object]) -> Nearness | None:
+    near = (nearness(one, other) for one in wanted for other in found)
+    return next((difference for difference in near if difference is not None), None)
 
 
 def untrusted_issuer(found: object, trusted: list[str]) -> UntrustedIssuer:
     """The refusal of a token whose `iss` is none of ours, with what people overlook in words."""
-    hint = next(filter(None, (_same_but_for(url, found) for url in trusted)), "")
-    return UntrustedIssuer("iss", " or ".join(trusted[:4]), found, hint)
+    near = _nearest(trusted, [found])
+    return UntrustedIssuer("iss", " or ".join(trusted[:4]), found, _HINTS[near])
 
 
 def issuer(claims: Claims, policy: Policy, now: float) -> None:
@@ -106,25 +122,33 @@ def issuer(claims: Claims, policy: Policy, now: float) -> None:
 
 def audience(claims: Claims, policy: Policy, now: float) -> None:
     """RFC 7519 section 4.1.3: `aud`, a string or an array of strings, must hold this API's identifier, exactly."""
-    found = claims.get("aud")
-    named = [found] if isinstance(found, str) else found
+    named = audiences(claims)
     expected = " or ".join(policy.identifiers)
-    if not isinstance(named, list) or not named or not all(isinstance(value, str) and value for value in named):
-        raise WrongAudience("aud", expected, found, "aud must be a string, or an array of strings")
-    if not set(policy.identifiers).intersection(named):
-        raise WrongAudience("aud", expected, found, _audience_hint(claims, policy, named))
+    if named is None:
+        raise WrongAudience("aud", expected, claims.get("aud"), "aud must be a string, or an array of strings")
+    if set(named).isdisjoint(policy.identifiers):
+        raise WrongAudience("aud", expected, claims["aud"], _HINTS[mistaken_audience(claims, policy)])
 
 
-def _audience_hint(claims: Claims, policy: Policy, named: list[str]) -> str:
-    for wanted in policy.identifiers:
-        near = next(filter(None, (_same_but_for(wanted, value) for value in named)), "")
-        if near:
-            return near
+def audiences(claims: Claims) -> list[str] | None:
+    """The values of `aud`; None where it is neither a string nor an array of strings, or empty."""
+    found = claims.get("aud")
+    if isinstance(found, str):
+        return [found] if found else None
+    good = isinstance(found, list) and found and all(isinstance(value, str) and value for value in found)
+    return found if good else None
+
+
+def mistaken_audience(claims: Claims, policy: Policy) -> Mistake | None:
+    """What was probably done wrong, where `aud` does not hold this API's identifier."""
+    named = audiences(claims) or [""]
+    if near := _nearest(policy.identifiers, named):
+        return near
     if len(named) == 1 and named[0].endswith("/userinfo"):
-        return "a token for /userinfo alone: the client asked for a token without this API's audience"
+        return "userinfo"
     if "://" not in named[0] and not {"scope", "permissions", "gty", "jti"} & claims.keys():
-        return "this looks like an ID token: its audience is the application"
-    return ""
+        return "id_token"
+    return None
 
 
 def subject(claims: Claims, policy: Policy, now: float) -> None:

@@ -1,18 +1,36 @@
-"""All that the core may ask of the outside world: a document, an issuer's keys, and the time.
+"""All that the core may ask of the outside world: a document, an issuer's keys, who an issuer is, and the time.
 
 The core yields one of these values; a driver performs it and sends the answer back in, or throws `FetchFailed`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 if TYPE_CHECKING:
+    from .key_state import Attempt
     from .keys import IssuerKeys
+    from .request import Request
+    from .settings import Issuer
 
 T = TypeVar("T")
+
+# Why something could not be had: few, fixed names, fit for a metric's label.
+Trouble = Literal[
+    "request",  # no answer: no address, no connection, a broken one
+    "deadline",  # not complete in time
+    "status",  # an answer that is no 200
+    "too_large",
+    "encoding",  # a compression that was not asked for and is not undone
+    "metadata",  # no strict JSON object, or not of this issuer, or without a fit address
+    "key_set",  # no JWK Set with a usable key
+    "file",  # a file that cannot be read
+    "resolver",  # the caller's resolver raised
+    "interrupted",  # it was broken off
+    "closed",  # the verifier is closed
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,41 +47,82 @@ class Now:
 
 
 @dataclass(frozen=True, slots=True)
+class Document:
+    """octets: a document, decoded; cache_control: that header's value, empty where there is none."""
+
+    octets: bytes
+    cache_control: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Fetch:
-    """A JSON document, please. Answered with its bytes, at most `limit` of them after decoding."""
+    """A JSON document, please. Answered with a `Document` of at most `limit` bytes after decoding."""
 
     url: str
     limit: int
 
 
 @dataclass(frozen=True, slots=True)
-class LoadKeys:
-    """Run `keys.load(…)`, or wait for the run that is under way: one for any number of askers. No answer.
+class ReadFile:
+    """A file, please. Answered with a `Document` of at most `limit` bytes."""
 
-    attempts: how many loads of these keys had ended when the question arose. Where more have ended since, another
-    asker has had the answer already, and nothing is fetched. because_of_kid: an unknown kid is the only cause.
-    urgent: the asker cannot go on without; else a run that is under way need not be waited for.
+    path: str
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class LoadKeys:
+    """Load these keys, or wait for the load that is under way: one for any number of askers. No answer.
+
+    settled: the state's `settled` when the question arose. Where it is another one now, somebody else has had the
+        answer already, and nothing is loaded.
+    kid: the unknown kid that is the only cause; None where there is another.
+    urgent: the asker cannot go on without; else a load that is under way is not waited for.
+    grace: seconds that an asker who is not urgent waits all the same, if it is the one whose question began the load.
     """
 
     keys: IssuerKeys
-    attempts: int
-    because_of_kid: bool
-    urgent: bool
+    settled: int
+    kid: str | None = None
+    urgent: bool = False
+    grace: float = 0.0
 
 
-Effect = Now | Fetch | LoadKeys
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Call `keys.settle(attempt)` while nobody else does. No answer."""
+
+    keys: IssuerKeys
+    attempt: Attempt
+
+
+Resolver = Callable[[str, "Request | None"], "Issuer | Awaitable[Issuer | None] | None"]
+
+
+@dataclass(frozen=True, slots=True)
+class ResolveIssuer:
+    """Who is this issuer? Answered with what the resolver returns."""
+
+    resolver: Resolver
+    stated: str
+    request: Request | None
+
+
+Effect = Now | Fetch | ReadFile | LoadKeys | Settle | ResolveIssuer
 Flow = Generator[Effect, Any, T]
 
 
 class FetchFailed(Exception):
-    """A document could not be had: a driver throws it into the flow, and it never leaves the package.
+    """Something could not be had: a driver throws it into the flow, and it never leaves the package.
 
-    reason: our own words, of low cardinality, fit for a log line.
+    reason: our own words, fit for a log line; trouble: which of the few kinds it is; status: of the answer, if any.
     """
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, trouble: Trouble = "request", status: int | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.trouble: Trouble = trouble
+        self.status = status
 
 
 NOW = Now()

@@ -35,7 +35,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 SHOWN = 100  # characters of foreign text in a log line
 
@@ -51,6 +51,11 @@ def listed(values: Sequence[object]) -> str:
     return ", ".join(shown(value) for value in values)
 
 
+def _several(names: Sequence[str]) -> tuple[str, ...]:
+    # One name is a sequence too, of its letters: an application that raises an error with it means the name.
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """An answer for the client: status, header lines in order, and the body's bytes."""
@@ -62,6 +67,15 @@ class Refusal:
 
 class JwtGateError(Exception):
     """The base of all that this package raises."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exception's own way calls the class with the text alone: a process pool would die of most of these errors.
+        return _again, (type(self), self.args), vars(self)
+
+
+def _again(kind: type[JwtGateError], texts: tuple[object, ...]) -> JwtGateError:
+    """A copy of an error, still without its data."""
+    return kind.__new__(kind, *texts)
 
 
 class SettingsError(JwtGateError, ValueError):
@@ -309,11 +323,11 @@ class InsufficientScope(AuthError):
     def __init__(
         self, names: Sequence[str] = (), missing: Sequence[str] = (), unmet: Sequence[str] = (), hint: str = ""
     ) -> None:
-        lacks = [f"missing {listed(missing)}"] if missing else []
-        super().__init__("; ".join([*lacks, *unmet]) + (hint and f" ({hint})"))
-        self.names: tuple[str, ...] = tuple(names)
-        self.missing: tuple[str, ...] = tuple(missing)
-        self.unmet: tuple[str, ...] = tuple(unmet)
+        self.names: tuple[str, ...] = _several(names)
+        self.missing: tuple[str, ...] = _several(missing)
+        self.unmet: tuple[str, ...] = _several(unmet)
+        lacks = [f"missing {listed(self.missing)}"] if missing else []
+        super().__init__("; ".join([*lacks, *self.unmet]) + (hint and f" ({hint})"))
         self.hint = hint
 
 
@@ -328,10 +342,10 @@ class InsufficientAuthentication(AuthError):
     sentence: ClassVar[str] = "The user must authenticate again, as the challenge says."
 
     def __init__(self, acr_values: Sequence[str] = (), max_age: int | None = None, unmet: Sequence[str] = ()) -> None:
-        super().__init__("; ".join(unmet))
-        self.acr_values: tuple[str, ...] = tuple(acr_values)
+        self.acr_values: tuple[str, ...] = _several(acr_values)
         self.max_age = max_age
-        self.unmet: tuple[str, ...] = tuple(unmet)
+        self.unmet: tuple[str, ...] = _several(unmet)
+        super().__init__("; ".join(self.unmet))
 
 
 class Unavailable(AuthError):

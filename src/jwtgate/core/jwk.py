@@ -19,6 +19,7 @@ from jwt.exceptions import InvalidKeyError
 
 from .compact import KID_BYTES, decode_base64url, parse_json
 from .errors import AmbiguousKey, BadSignature, HeaderRejected, UnknownKey, shown
+from .pem import read_pem
 
 RSA_BITS = (2_048, 8_192)  # RFC 7518 section 3.3 sets the lower; a verification's cost sets the upper
 RSA_EXPONENT = (5, 2**32 - 1)  # a 3,071-bit exponent costs 46 times a normal verification
@@ -142,11 +143,15 @@ class VerificationKey:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PublicKey:
-    """A published signature key. algorithms: those it may verify, by its kind and by its own `alg` member."""
+    """A published signature key.
+
+    algorithms: those it may verify, by its kind and by its own `alg` member; jwk: the members that say all this again.
+    """
 
     kid: str | None
     thumbprint: str
     algorithms: frozenset[str]
+    jwk: Mapping[str, str] = field(repr=False)
     _material: Any = field(repr=False)
 
     def for_algorithm(self, algorithm: str) -> VerificationKey:
@@ -156,6 +161,7 @@ class PublicKey:
 _PRIVATE = ("d", "p", "q", "dp", "dq", "qi", "oth", "k")  # RFC 7518 section 6
 _PYJWT: Final[dict[str, Any]] = {"RSA": RSAAlgorithm, "EC": ECAlgorithm, "OKP": OKPAlgorithm}
 _REQUIRED = {"RSA": ("e", "n"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x")}  # RFC 7638 section 3.2, RFC 8037
+_KINDS = {"RSA": ("RSA",), "EC": ("P-256", "P-384", "P-521"), "OKP": ("Ed25519",)}
 _COORDINATE = {"P-256": 32, "P-384": 48, "P-521": 66, "Ed25519": 32}  # octets; RFC 7518 section 6.2.1.2
 
 
@@ -183,9 +189,9 @@ def read_jwk(jwk: object, *, alg_binds: bool = True) -> PublicKey:
     if not isinstance(operations, list | tuple) or "verify" not in operations:
         raise UnusableKey("key_ops does not hold 'verify'")  # RFC 7517 section 4.3
     kind = "RSA" if kty == "RSA" else _member(jwk, "crv")
+    if kind not in _KINDS[kty]:
+        raise UnusableKey(f"crv {shown(kind)} is no curve of {kty} that is supported")
     algorithms = frozenset(name for name, (of, _) in _ASYMMETRIC.items() if of == kind)
-    if not algorithms:
-        raise UnusableKey(f"crv {shown(kind)} is not supported")
     material = _load(kty, {name: _member(jwk, name) for name in _REQUIRED[kty]})
     marked = _member(jwk, "alg")
     if marked is not None:
@@ -194,7 +200,13 @@ def read_jwk(jwk: object, *, alg_binds: bool = True) -> PublicKey:
             raise UnusableKey(f"alg {shown(marked)} does not fit a key of kind {kind}")
         # EdDSA and Ed25519 are two names of the same algorithm (RFC 9864).
         algorithms = frozenset(fits) if alg_binds and kind != "Ed25519" else algorithms
-    return PublicKey(kid, thumbprint(jwk), algorithms, material)
+    return PublicKey(kid, thumbprint(jwk), algorithms, _essence(jwk), material)
+
+
+def _essence(jwk: Mapping[str, Any]) -> Mapping[str, str]:
+    """What of a JWK was looked at, and nothing else."""
+    names = ("kty", *_REQUIRED[jwk["kty"]], "kid", "alg", "use")
+    return {name: jwk[name] for name in names if jwk.get(name) is not None}
 
 
 def _member(jwk: Mapping[str, Any], name: str) -> str | None:
@@ -273,10 +285,21 @@ class KeySet:
     """The usable signature keys of one issuer, at one time, for the algorithms that its tokens may have.
 
     kids: those that can be used; skipped: for each key that cannot, its place in the document and why.
+    published: the JWKs of them all, whatever their algorithm.
+    any_kid: no key has a name (they came as PEM), so that a token's kid names nothing and is not looked at.
     """
 
-    def __init__(self, keys: Sequence[PublicKey], algorithms: Collection[str], skipped: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        keys: Sequence[PublicKey],
+        algorithms: Collection[str],
+        skipped: Sequence[str] = (),
+        *,
+        any_kid: bool = False,
+    ) -> None:
         self.skipped: tuple[str, ...] = tuple(skipped)
+        self.published: tuple[Mapping[str, str], ...] = tuple(key.jwk for key in keys)
+        self.any_kid = any_kid
         self._found: dict[tuple[str, str], VerificationKey] = {}
         self._nameless: dict[str, dict[str, VerificationKey]] = {algorithm: {} for algorithm in algorithms}
         prints: dict[str, set[str]] = {}
@@ -290,6 +313,7 @@ class KeySet:
                     self._found[key.kid, algorithm] = bound
         self._ambiguous = frozenset(kid for kid, distinct in prints.items() if len(distinct) > 1)
         self.kids: tuple[str, ...] = tuple(kid for kid in prints if kid not in self._ambiguous)
+        self._known = frozenset(prints)
 
     @property
     def usable(self) -> bool:
@@ -298,14 +322,14 @@ class KeySet:
 
     def has(self, kid: str | None) -> bool:
         """Does the set know that kid? A token without one names nothing that another fetch could bring."""
-        return kid is None or kid in self.kids or kid in self._ambiguous
+        return kid is None or kid in self._known or self.any_kid
 
     def find(self, kid: str | None, algorithm: str, issuer: str) -> VerificationKey:
         """The one key for a token's header.
 
         Raises UnknownKey, AmbiguousKey, and HeaderRejected where the key may not verify that algorithm.
         """
-        if kid is None:
+        if kid is None or self.any_kid:
             return self._only(algorithm, issuer)
         if kid in self._ambiguous:
             raise AmbiguousKey(kid, issuer)
@@ -328,21 +352,42 @@ class KeySet:
 
 def read_jwks(document: bytes | Mapping[str, Any], algorithms: Collection[str], *, alg_binds: bool = True) -> KeySet:
     """The usable keys of a JWK Set (RFC 7517 section 5). Raises ValueError where there is none, saying why."""
-    value: Any = document
-    if isinstance(document, bytes):
-        value = parse_json(document, depth=JWKS_DEPTH, members=JWKS_MEMBERS)
+    return _usable(_entries(_parsed(document)), algorithms, alg_binds=alg_binds)
+
+
+def read_keys(document: bytes, algorithms: Collection[str], *, alg_binds: bool = True) -> KeySet:
+    """The usable keys that somebody wrote down: a JWK Set, one JWK, or PEM (public keys, certificates).
+
+    Raises ValueError where there is none, saying why.
+    """
+    if b"-----BEGIN " in document and not document.lstrip().startswith((b"{", b"[")):
+        return _usable(read_pem(document), algorithms, alg_binds=alg_binds, any_kid=True)
+    value = _parsed(document)
+    entries = [value] if isinstance(value, Mapping) and "kty" in value else _entries(value)
+    return _usable(entries, algorithms, alg_binds=alg_binds)
+
+
+def _parsed(document: bytes | Mapping[str, Any]) -> Any:
+    return parse_json(document, depth=JWKS_DEPTH, members=JWKS_MEMBERS) if isinstance(document, bytes) else document
+
+
+def _entries(value: Any) -> Sequence[Any]:
     entries = value.get("keys") if isinstance(value, Mapping) else None
     if not isinstance(entries, list | tuple):
         raise ValueError("a JWK Set must be a JSON object with an array 'keys' (RFC 7517 section 5)")
     if len(entries) > JWKS_KEYS:
         raise ValueError(f"a JWK Set may hold {JWKS_KEYS} keys, got {len(entries)}")
+    return entries
+
+
+def _usable(entries: Sequence[Any], algorithms: Collection[str], *, alg_binds: bool, any_kid: bool = False) -> KeySet:
     keys, skipped = [], []
     for place, entry in enumerate(entries):
         try:
             keys.append(read_jwk(entry, alg_binds=alg_binds))
         except UnusableKey as reason:
             skipped.append(f"keys[{place}]: {reason}")
-    found = KeySet(keys, algorithms, skipped)
+    found = KeySet(keys, algorithms, skipped, any_kid=any_kid)
     if not found.usable:
         raise ValueError(f"no key for {', '.join(sorted(algorithms))} among {len(entries)}: {'; '.join(skipped[:4])}")
     return found

@@ -1,100 +1,65 @@
-"""An issuer's keys, and when to ask for them again. Never fetches: it asks.
-
-Times are monotonic seconds. A state is a value; every change makes a new one, so that a reader needs no lock.
-"""
+"""The keys of each issuer, and which of them a token names. Never fetches: it asks."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Iterator
 
-from .compact import Unverified, parse_json
-from .effects import NOW, Fetch, FetchFailed, Flow, LoadKeys, Moment
-from .errors import KeysUnavailable, SettingsError, shown
+from .claims import untrusted_issuer
+from .compact import Unverified
+from .discovery import METADATA_BYTES, discover
+from .effects import (
+    NOW,
+    Document,
+    Fetch,
+    FetchFailed,
+    Flow,
+    LoadKeys,
+    Moment,
+    ReadFile,
+    ResolveIssuer,
+    Settle,
+)
+from .errors import KeysUnavailable, SettingsError, Unavailable, shown
 from .jwk import KeySet, SharedSecret, VerificationKey, read_jwks
+from .key_state import BACK_OFF, COOL_DOWN, GRACE, HARD_AGE, NEVER, SOFT_AGE, Attempt, KeyState, Metadata, soft_age
+from .request import Request
 from .settings import ApiSettings, Issuer, Policy, check_url
+from .snapshot import AHEAD, Kept, Snapshot
+from .status import IssuerStatus, Source, Status
 
-SOFT_AGE = 600.0  # seconds: older keys are asked for again, and serve meanwhile
-HARD_AGE = 86_400.0  # seconds: older keys serve nobody, whatever the issuer's endpoint does
-COOL_DOWN = 30.0  # seconds in which an unknown kid cannot cause another fetch
-BACK_OFF = 1.0, 60.0  # seconds after the first failed load, doubled for each further one, and at most
-METADATA_BYTES = 512 * 1024
+__all__ = [
+    "BACK_OFF",
+    "COOL_DOWN",
+    "HARD_AGE",
+    "JWKS_BYTES",
+    "METADATA_BYTES",
+    "RESOLVED",
+    "SOFT_AGE",
+    "IssuerKeys",
+    "KeyState",
+    "Keyring",
+    "keys_of",
+]
+
 JWKS_BYTES = 512 * 1024
-METADATA_DEPTH, METADATA_MEMBERS = 8, 2_000
-
-
-@dataclass(frozen=True, slots=True)
-class KeyState:
-    """What is known of an issuer's keys.
-
-    keys: the last good set; loaded_at: when it came; attempts: loads that have ended, either way; failures: those that
-    failed since the last good one; failed_at, failure: the last of them; missed_at: when an unknown kid last caused a
-    load; generation: how many sets there have been.
-    """
-
-    keys: KeySet | None = None
-    loaded_at: float = 0.0
-    attempts: int = 0
-    failures: int = 0
-    failed_at: float = 0.0
-    failure: str = ""
-    missed_at: float | None = None
-    generation: int = 0
-
-    def loaded(self, keys: KeySet, now: float) -> KeyState:
-        """A good set came: it replaces the one before, and a withdrawn key is dropped with that."""
-        return replace(
-            self,
-            keys=keys,
-            loaded_at=now,
-            attempts=self.attempts + 1,
-            failures=0,
-            failure="",
-            generation=self.generation + 1,
-        )
-
-    def failed(self, reason: str, now: float) -> KeyState:
-        """Nothing good came: the set before goes on serving."""
-        return replace(self, attempts=self.attempts + 1, failures=self.failures + 1, failed_at=now, failure=reason)
-
-    def missed(self, now: float) -> KeyState:
-        """An unknown kid has caused a load, which began then; the cool-down counts from there, however it ended."""
-        return replace(self, missed_at=now)
-
-    def serving(self, now: float) -> KeySet | None:
-        """The keys that may be used now."""
-        return None if self.keys is None or now - self.loaded_at >= HARD_AGE else self.keys
-
-    def waits(self, now: float) -> float:
-        """Seconds until a load may be tried again after failures; 0 when it may now."""
-        if not self.failures:
-            return 0.0
-        first, most = BACK_OFF
-        pause = min(most, first * 2.0 ** min(self.failures - 1, 16))
-        return max(0.0, self.failed_at + pause - now)
-
-    def cooling(self, now: float) -> bool:
-        """Has an unknown kid caused a load within the cool-down?"""
-        return self.missed_at is not None and now - self.missed_at < COOL_DOWN
-
-    def should_load(self, kid: str | None, now: float) -> bool:
-        """Is it time to ask the issuer, for the sake of a token that names this kid?"""
-        serving = self.serving(now)
-        if serving is not None and not serving.has(kid):
-            return not self.cooling(now)
-        stale = serving is None or now - self.loaded_at >= SOFT_AGE
-        return stale and self.waits(now) == 0.0
+RESOLVED = 1_000  # issuers of a resolver whose keys are remembered
 
 
 class IssuerKeys:
-    """The keys of one issuer: given, shared, or loaded and kept fresh. No key of it ever serves another issuer."""
+    """The keys of one issuer: given, shared, or loaded and kept fresh. No key of it ever serves another issuer.
 
-    def __init__(self, issuer: Issuer, policy: Policy, given: KeySet | SharedSecret | None) -> None:
-        self.issuer = issuer
-        self.policy = policy
-        self.given = given
+    given: keys that the settings hold; state: of those that are loaded; seed: of the jitter, 0 to 1; used_at: when a
+    resolver last named the issuer.
+    """
+
+    def __init__(self, issuer: Issuer, policy: Policy, given: KeySet | SharedSecret | None, seed: float = 0.0) -> None:
+        self.issuer: Issuer = issuer
+        self.policy: Policy = policy
+        self.given: KeySet | SharedSecret | None = given
+        self.seed: float = seed
         self.state: KeyState = KeyState()
+        self.used_at: float = NEVER
+        self._begun = 0
 
     def find(self, token: Unverified) -> Flow[VerificationKey]:
         """The key that the token names, for its algorithm. At most one load is waited for.
@@ -105,10 +70,12 @@ class IssuerKeys:
             return self.given.find(token.kid, token.algorithm, self.issuer.url)
         now = (yield NOW).monotonic
         state = self.state
-        if state.should_load(token.kid, now):
-            serving = state.serving(now)
-            known = serving is not None and serving.has(token.kid)
-            yield LoadKeys(self, state.attempts, because_of_kid=serving is not None and not known, urgent=not known)
+        # The way of nearly every request: a known key of a fresh set.
+        if now < state.refresh_at and state.keys is not None and state.keys.has(token.kid):
+            return state.keys.find(token.kid, token.algorithm, self.issuer.url)
+        load = self._load_for(token.kid, state, now)
+        if load is not None:
+            yield load
             state = self.state
         keys = state.serving(now)
         if keys is None:
@@ -118,61 +85,249 @@ class IssuerKeys:
             raise self._unavailable(state, now)
         return keys.find(token.kid, token.algorithm, self.issuer.url)
 
+    def _load_for(self, kid: str | None, state: KeyState, now: float) -> LoadKeys | None:
+        """What to ask for before a token with this kid is looked at, if anything."""
+        serving = state.serving(now)
+        if serving is None:
+            return LoadKeys(self, state.settled, urgent=True) if state.due(now) else None
+        if kid is not None and not serving.has(kid):
+            looks = state.should_look_for(kid, now)
+            return LoadKeys(self, state.settled, kid=kid, urgent=True) if looks else None
+        if not state.due(now):
+            return None
+        return LoadKeys(self, state.settled, grace=GRACE if state.late(now) else 0.0)
+
+    def refresh(self, now: float) -> LoadKeys | None:
+        """What to ask for now although no token asks: what is missing, or due."""
+        state = self.state
+        return LoadKeys(self, state.settled) if self.given is None and state.due(now) else None
+
     def _unavailable(self, state: KeyState, now: float) -> KeysUnavailable:
         reason = state.failure or "they have not come yet"
         return KeysUnavailable(self.issuer.url, reason, state.waits(now))
 
-    def load(self, moment: Moment, *, because_of_kid: bool) -> Flow[None]:
-        """Fetch, validate, and only then replace. A failure is kept in the state, and raises nothing."""
+    # Loading
+
+    def begin(self) -> int:
+        """The ticket of a load that begins. To be called while nobody else does."""
+        self._begun += 1
+        return self._begun
+
+    def load(self, ticket: int, moment: Moment, kid: str | None = None) -> Flow[None]:
+        """Fetch, validate, and only then replace. A failure is kept in the state, and raises nothing.
+
+        moment: when the load began; kid: the unknown kid that is its only cause.
+        """
+        began = moment.monotonic
         try:
-            keys = yield from self._fetch()
+            keys, fresh_for, jwks_uri, metadata = yield from self._obtain(began)
         except FetchFailed as failure:
-            ended = yield NOW
-            self.state = self.state.failed(failure.reason, ended.monotonic)
+            ended = (yield NOW).monotonic
+            attempt = Attempt(ticket, began, ended, kid, trouble=failure.trouble, reason=failure.reason)
         else:
-            ended = yield NOW
-            self.state = self.state.loaded(keys, ended.monotonic)
-        finally:
-            # Not before: whoever brings the same new kid meanwhile joins this load, and no cool-down refuses it.
-            if because_of_kid:
-                self.state = self.state.missed(moment.monotonic)
+            ended = (yield NOW).monotonic
+            attempt = Attempt(ticket, began, ended, kid, keys, fresh_for, jwks_uri, metadata)
+        yield Settle(self, attempt)
 
-    def _fetch(self) -> Flow[KeySet]:
-        url = self.issuer.jwks_uri or (yield from self._discover())
+    def settle(self, attempt: Attempt) -> None:
+        """Take the outcome of a load into the state. To be called while nobody else does."""
+        self.state = self.state.after(attempt, self.seed)
+
+    def _obtain(self, now: float) -> Flow[tuple[KeySet, float, str | None, Metadata | None]]:
+        if self.issuer.jwks_file is not None:
+            document = yield ReadFile(str(self.issuer.jwks_file), JWKS_BYTES)
+            return self._read(document, written=True), SOFT_AGE, None, None
+        metadata = None
+        url = self.issuer.jwks_uri
+        if url is None:
+            metadata = yield from discover(self.issuer, self.state.metadata, now, again=self.state.failures > 0)
+            url = metadata.jwks_uri
         document = yield Fetch(url, JWKS_BYTES)
+        return self._read(document), soft_age(document.cache_control), url, metadata
+
+    def _read(self, document: Document, *, written: bool = False) -> KeySet:
         try:
-            return read_jwks(document, self.policy.algorithms, alg_binds=self.issuer.jwk_alg_binds)
+            if written:
+                return self.issuer.read_keys(document.octets, self.policy.algorithms)
+            return read_jwks(document.octets, self.policy.algorithms, alg_binds=self.issuer.jwk_alg_binds)
         except ValueError as error:
-            raise FetchFailed(f"the JWK Set was refused: {error}") from None
+            raise FetchFailed(f"the JWK Set was refused: {error}", "key_set") from None
 
-    def _discover(self) -> Flow[str]:
-        """The issuer's `jwks_uri`, from its metadata (OpenID Connect Discovery 1.0 section 4)."""
-        document = yield Fetch(self.issuer.discovery_url, METADATA_BYTES)
+    # Outliving the process
+
+    def keep(self, moment: Moment) -> Kept | None:
+        """The set in use, for a snapshot; None where nothing was loaded."""
+        keys = self.state.serving(moment.monotonic)
+        if keys is None:
+            return None
+        age = moment.monotonic - self.state.loaded_at
+        return Kept({"keys": [dict(jwk) for jwk in keys.published]}, moment.wall - age)
+
+    def restore(self, kept: Kept, moment: Moment) -> bool:
+        """Serve with a set of a snapshot, if it is good, not too old, and nothing is loaded. Did it come to that?"""
+        age = moment.wall - kept.loaded_at
+        if self.given is not None or self.issuer.jwks_file or not -AHEAD <= age < HARD_AGE or self.state.keys:
+            return False
         try:
-            metadata = parse_json(document, depth=METADATA_DEPTH, members=METADATA_MEMBERS)
+            keys = read_jwks(kept.jwks, self.policy.algorithms, alg_binds=self.issuer.jwk_alg_binds)
         except ValueError:
-            raise FetchFailed("the issuer's metadata is no strict JSON text") from None
-        if not isinstance(metadata, Mapping):
-            raise FetchFailed("the issuer's metadata is no JSON object")
-        return self._read_metadata(metadata)
+            return False
+        self.state = self.state.restore(keys, max(0.0, age), moment.monotonic, self.seed)
+        return True
 
-    def _read_metadata(self, metadata: Mapping[str, Any]) -> str:
-        # RFC 8414 section 3.3: it must be identical, or the keys may be somebody else's.
-        if metadata.get("issuer") != self.issuer.url:
-            raise FetchFailed(f"the metadata is of issuer {shown(metadata.get('issuer'))}")
-        url = metadata.get("jwks_uri")
+    # Being watched
+
+    @property
+    def source(self) -> Source:
+        if self.given is not None:
+            return "signing_secret" if isinstance(self.given, SharedSecret) else "jwks"
+        if self.issuer.jwks_file is not None:
+            return "jwks_file"
+        return "jwks_uri" if self.issuer.jwks_uri is not None else "metadata"
+
+    def ready(self, now: float) -> bool:
+        """Are there keys that serve?"""
+        return self.given is not None or self.state.serving(now) is not None
+
+    def status(self, now: float) -> IssuerStatus:
+        """What is known of these keys now."""
+        state = self.state
+        loaded = self.given if isinstance(self.given, KeySet) else state.serving(now)
+        age = None if self.given is not None or state.keys is None else now - state.loaded_at
+        return IssuerStatus(
+            issuer=self.issuer.url,
+            source=self.source,
+            jwks_uri=state.jwks_uri or self.issuer.jwks_uri,
+            ready=self.ready(now),
+            restored=state.restored,
+            kids=() if loaded is None else loaded.kids,
+            skipped=() if loaded is None else loaded.skipped,
+            generation=state.generation,
+            age=age,
+            next_load_in=None if self.given is not None else state.next_load(now),
+            serves_for=None if age is None else max(0.0, HARD_AGE - age),
+            failures=state.failures,
+            trouble=state.trouble,
+            last_error=state.failure or None,
+        )
+
+
+class Keyring(dict[str, IssuerKeys]):
+    """By issuer, the keys of those in the settings; and apart, of those that a resolver named.
+
+    seed: of the jitter, 0 to 1: another one in each process.
+    """
+
+    def __init__(self, settings: ApiSettings, seed: float = 0.0) -> None:
+        super().__init__()
+        self.settings: ApiSettings = settings
+        self.seed: float = seed
+        self._resolved: dict[Issuer, IssuerKeys] = {}
+        self._snapshot: Snapshot = {}
+        for issuer in settings.issuers:
+            self[issuer.url] = self._make(issuer)
+
+    def _make(self, issuer: Issuer) -> IssuerKeys:
+        policy = self.settings.policy_of(issuer)
+        given = self.settings.secret_of(issuer) or issuer.given_keys(policy.algorithms)
+        return IssuerKeys(issuer, policy, given, self.seed)
+
+    def each(self) -> Iterator[IssuerKeys]:
+        """All that are known now."""
+        yield from self.values()
+        yield from list(self._resolved.values())
+
+    def reseed(self, seed: float) -> None:
+        """Other jitter from now on: this is another process."""
+        self.seed = seed
+        for keys in self.each():
+            keys.seed = seed
+
+    def resolve(self, stated: str, request: Request | None) -> Flow[IssuerKeys]:
+        """The keys of an issuer that the settings do not name, but their resolver may. No network before it does.
+
+        It is asked each time, since its answer may depend on the request; the keys are remembered.
+        Raises UntrustedIssuer; Unavailable where the resolver fails.
+        """
+        resolver = self.settings.resolver
+        if resolver is None or not _is_address(stated):
+            raise untrusted_issuer(stated, list(self))
         try:
-            check_url("jwks_uri", url, allow_http=self.issuer.allow_http, query=True)
+            issuer = yield ResolveIssuer(resolver, stated, request)
+        except FetchFailed as failure:
+            raise Unavailable(failure.reason) from failure.__cause__
+        if issuer is None:
+            raise untrusted_issuer(stated, list(self))
+        if not isinstance(issuer, Issuer):
+            raise Unavailable(f"the resolver must return an Issuer or None, got {type(issuer).__name__}")
+        if issuer.url != stated:
+            raise untrusted_issuer(stated, [issuer.url])
+        moment: Moment = yield NOW
+        own = self._resolved.get(issuer)
+        if own is None:
+            own = self._remember(issuer, moment)
+        own.used_at = moment.monotonic
+        return own
+
+    def _remember(self, issuer: Issuer, moment: Moment) -> IssuerKeys:
+        try:
+            self.settings.check_issuer(issuer)
+            own = self._make(issuer)
         except SettingsError as error:
-            raise FetchFailed(f"the metadata's {error}") from None
-        return str(url)
+            raise Unavailable(f"the resolver's issuer {shown(issuer.url)} cannot be right: {error}") from error
+        own.used_at = moment.monotonic
+        if issuer.url in self._snapshot:
+            own.restore(self._snapshot[issuer.url], moment)
+        # Each step is one that no other thread can be in the middle of.
+        own = self._resolved.setdefault(issuer, own)
+        while len(self._resolved) > RESOLVED:
+            oldest = min(list(self._resolved.items()), key=lambda known: known[1].used_at)[0]
+            self._resolved.pop(oldest, None)
+        return own
+
+    def wants(self, keys: IssuerKeys) -> bool:
+        """Are these keys worth a refresh that no request asks for? Those of an issuer that nobody uses are not."""
+        known = self.get(keys.issuer.url) is keys or self._resolved.get(keys.issuer) is keys
+        return known and (keys.issuer.url in self or keys.used_at >= keys.state.loaded_at)
+
+    # Outliving the process
+
+    def export(self, moment: Moment) -> dict[str, Kept]:
+        """By issuer, the sets in use."""
+        found = {keys.issuer.url: keys.keep(moment) for keys in self.each() if keys.given is None}
+        return {url: kept for url, kept in found.items() if kept is not None}
+
+    def restore(self, snapshot: Snapshot, moment: Moment) -> list[IssuerKeys]:
+        """Those that serve with a set of the snapshot now. It is remembered for issuers that a resolver will name."""
+        self._snapshot = snapshot
+        kept = [(keys, snapshot.get(keys.issuer.url)) for keys in self.values()]
+        return [keys for keys, found in kept if found is not None and keys.restore(found, moment)]
+
+    # Being watched
+
+    def ready(self, now: float) -> bool:
+        """Have all issuers in the settings keys that serve?"""
+        return all(keys.ready(now) for keys in self.values())
+
+    def status(self, now: float) -> Status:
+        """What is known of all keys now."""
+        return Status(tuple(keys.status(now) for keys in self.each()), self.ready(now))
 
 
-def keys_of(settings: ApiSettings) -> dict[str, IssuerKeys]:
+ISSUER_LENGTH = 2_048
+
+
+def _is_address(stated: str) -> bool:
+    """Could this be an issuer at all? A resolver is not asked about what nobody could have meant."""
+    if len(stated) > ISSUER_LENGTH:
+        return False
+    try:
+        check_url("iss", stated, allow_http=True)
+    except SettingsError:
+        return False
+    return True
+
+
+def keys_of(settings: ApiSettings, seed: float = 0.0) -> Keyring:
     """By issuer, its keys, not loaded yet."""
-    found = {}
-    for issuer in settings.issuers:
-        policy = settings.policies[issuer.url]
-        given = settings.secret_of(issuer) or issuer.given_keys(policy.algorithms)
-        found[issuer.url] = IssuerKeys(issuer, policy, given)
-    return found
+    return Keyring(settings, seed)

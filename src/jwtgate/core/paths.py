@@ -100,7 +100,9 @@ def is_preflight(request: Request) -> bool:
     It carries no credentials. So one that does is no preflight, and is authenticated.
     """
     asked = request.values("access-control-request-method")
-    single = len(asked) == 1 and len(request.values("origin")) == 1
+    origins = request.values("origin")
+    # WSGI servers join repeated lines with a comma, and neither value has one of its own.
+    single = len(asked) == len(origins) == 1 and "," not in f"{asked[0]}{origins[0]}"
     return request.method == "OPTIONS" and single and not request.values("authorization")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -51,6 +52,7 @@ class Credentials:
 _SCHEME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]*")
 # RFC 6750 section 2.1: b64token. `=` is let through anywhere, so that a padded segment is refused as a bad token.
 _TOKEN = re.compile(r" +([A-Za-z0-9\-._~+/=]+)")
+_B64TOKEN = frozenset("-._~+/=" + string.ascii_letters + string.digits)
 # A comma, and then what can only be credentials of its own: a scheme, a space, and no parameter's equals sign.
 _SECOND = re.compile(r",[ \t]*[!#$%&'*+\-.^_`|~0-9A-Za-z]+ +[^= ]")
 
@@ -86,5 +88,5 @@ def read_credentials(request: Request, schemes: Sequence[str], max_token_bytes: 
 
 def _outline(value: str) -> str:
     # A header that breaks the grammar may still hold somebody's token: say where it breaks, never what it holds.
-    faults = sorted(set(re.findall(r"[^A-Za-z0-9\-._~+/=]", value)))
+    faults = sorted(set(value) - _B64TOKEN)
     return f"{len(value)} characters, {shown(''.join(faults))} among them"

@@ -8,14 +8,16 @@ import os
 import re
 import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, Literal, Self
 from urllib.parse import urlsplit
 
+from .effects import Resolver
 from .errors import SettingsError, listed, shown
-from .jwk import ASYMMETRIC, SYMMETRIC, KeySet, SharedSecret, read_jwks
+from .jwk import ASYMMETRIC, SYMMETRIC, KeySet, SharedSecret, read_keys
+from .snapshot import own_part
 
 Profile = Literal["auth0", "rfc9068"]
 PROFILES: Final = ("auth0", "rfc9068")
@@ -53,7 +55,9 @@ class Issuer:
 
     url: its exact `iss` value; no slash is added or taken away.
     jwks_uri: where its keys are; found through its metadata when not given.
-    jwks: its keys themselves, a JWK Set; then nothing is fetched.
+    jwks: its keys themselves: a JWK Set, one JWK, PEM, or what `export_keys` gave; then nothing is fetched. Keys in PEM
+        have no names, and the kid of a token is then not looked at.
+    jwks_file: a file with any of these; it is read again as it ages, and for the sake of an unknown kid.
     metadata_url: where its metadata is, when not at `url` + `/.well-known/openid-configuration`.
     signing_algorithms, profile, identifier, leeway, signing_secret: for this issuer alone; None takes the API's.
     accept_typ: `typ` values taken besides `at+jwt` and `JWT` (compared without case); None stands for no `typ` at all.
@@ -68,6 +72,7 @@ class Issuer:
     url: str = field(kw_only=False)
     jwks_uri: str | None = None
     jwks: Mapping[str, Any] | str | bytes | None = field(default=None, repr=False)
+    jwks_file: str | os.PathLike[str] | None = None
     metadata_url: str | None = None
     signing_algorithms: Sequence[str] | None = None
     signing_secret: bytes | None = field(default=None, repr=False)
@@ -88,6 +93,8 @@ class Issuer:
                 check_url(name, value, allow_http=self.allow_http, query=True)
         if self.jwks is not None and (self.jwks_uri or self.metadata_url):
             raise SettingsError("jwks", "keys that are given are not fetched: leave out jwks_uri and metadata_url")
+        if self.jwks_file is not None:
+            self._check_file()
         if self.signing_algorithms is not None:
             _set(self, "signing_algorithms", _algorithms(self.signing_algorithms))
         if self.identifier is not None:
@@ -113,12 +120,26 @@ class Issuer:
         """Where the issuer's metadata is (OpenID Connect Discovery 1.0 section 4)."""
         return self.metadata_url or self.url.removesuffix("/") + "/.well-known/openid-configuration"
 
+    def _check_file(self) -> None:
+        if self.jwks is not None or self.jwks_uri or self.metadata_url:
+            raise SettingsError("jwks_file", "keys come from one place: leave out jwks, jwks_uri and metadata_url")
+        try:
+            _set(self, "jwks_file", os.fspath(self.jwks_file or ""))
+        except TypeError:
+            raise SettingsError("jwks_file", "must be a path", self.jwks_file) from None
+        if not isinstance(self.jwks_file, str) or not self.jwks_file or "\0" in self.jwks_file:
+            raise SettingsError("jwks_file", "must be a path", self.jwks_file)
+
+    def read_keys(self, document: bytes, algorithms: Collection[str]) -> KeySet:
+        """The usable keys in a document that was written for this issuer. Raises ValueError, saying why."""
+        return read_keys(own_part(document, self.url), algorithms, alg_binds=self.jwk_alg_binds)
+
     def given_keys(self, algorithms: Collection[str]) -> KeySet | None:
         """The keys that the settings themselves hold. Raises SettingsError where none can be used."""
         if not isinstance(self.jwks, bytes):
             return None
         try:
-            return read_jwks(self.jwks, algorithms, alg_binds=self.jwk_alg_binds)
+            return self.read_keys(self.jwks, algorithms)
         except ValueError as error:
             raise SettingsError("jwks", str(error)) from None
 
@@ -132,6 +153,9 @@ class ApiSettings:
     domain: an Auth0 tenant's domain, or several (a custom and the canonical one). The same as
         `issuers=[Issuer.auth0(domain)]`.
     issuers: any authorization servers.
+    resolver: names further issuers, request by request: called with the `iss` that a token states, which nobody has
+        verified, and the request (None where a bare token is verified); gives an `Issuer`, or None for one that is not
+        trusted. For an AsyncVerifier it may be a coroutine function.
     signing_algorithms: the API's "Signing Algorithm"; RS256 unless set.
     signing_secret: for HS256 alone: the API's own secret, at least 32 bytes.
     short_secret: admit a secret of 16 to 31 bytes, which RFC 7518 section 3.2 forbids and Auth0 takes.
@@ -151,6 +175,7 @@ class ApiSettings:
     identifier: str | Sequence[str]
     domain: str | Sequence[str] | None = None
     issuers: Sequence[Issuer] = ()
+    resolver: Resolver | None = None
     signing_algorithms: Sequence[str] = ("RS256",)
     signing_secret: bytes | None = field(default=None, repr=False)
     short_secret: bool = False
@@ -181,9 +206,9 @@ class ApiSettings:
         if self.resource_metadata_url is not None:
             check_url("resource_metadata_url", self.resource_metadata_url, query=True)
         for issuer in self.issuers:
-            self._check_keys(issuer)
+            self.check_issuer(issuer)
         symmetric = any(policy.algorithms <= SYMMETRIC for policy in self.policies.values())
-        if self.signing_secret is not None and not symmetric:
+        if self.signing_secret is not None and not symmetric and self.resolver is None:
             raise SettingsError("signing_secret", "is for HS256 alone, and no issuer here signs with it")
 
     @classmethod
@@ -218,6 +243,16 @@ class ApiSettings:
         """
         return cls(domain=domain, **_read_resource_server(resource_server, signing_secret))
 
+    def __getstate__(self) -> dict[str, Any]:
+        """To be copied and pickled."""
+        state = {item.name: getattr(self, item.name) for item in fields(self)}
+        return state | {"permissions": dict(state["permissions"])}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        for name, value in state.items():
+            _set(self, name, value)
+        _set(self, "permissions", MappingProxyType(state["permissions"]))
+
     @property
     def schemes(self) -> tuple[str, ...]:
         """The authentication schemes that are spoken here."""
@@ -226,13 +261,14 @@ class ApiSettings:
     @cached_property
     def policies(self) -> dict[str, Policy]:
         """By issuer, what its tokens must satisfy here."""
-        return {issuer.url: self._policy(issuer) for issuer in self.issuers}
+        return {issuer.url: self.policy_of(issuer) for issuer in self.issuers}
 
-    def _policy(self, issuer: Issuer) -> Policy:
+    def policy_of(self, issuer: Issuer) -> Policy:
+        """What the tokens of this issuer, in the settings or not, must satisfy here."""
         given = issuer.identifier or self.identifier
         return Policy(
             issuer=issuer.url,
-            identifiers=(given,) if isinstance(given, str) else tuple(given),
+            identifiers=_each(given),
             algorithms=frozenset(issuer.signing_algorithms or self.signing_algorithms),
             profile=issuer.profile or self.profile,
             accept_typ=tuple(issuer.accept_typ),
@@ -243,7 +279,7 @@ class ApiSettings:
     def secret_of(self, issuer: Issuer) -> SharedSecret | None:
         """The shared secret of an HS256 issuer; None where its keys are public."""
         secret = self._secret(issuer)
-        uses_secret = self._policy(issuer).algorithms <= SYMMETRIC
+        uses_secret = self.policy_of(issuer).algorithms <= SYMMETRIC
         return SharedSecret(secret) if uses_secret and secret is not None else None
 
     def _secret(self, issuer: Issuer) -> bytes | None:
@@ -259,7 +295,9 @@ class ApiSettings:
                 issuer = Issuer.auth0(domain)
                 _set(issuer, "of_domain", True)
                 issuers.append(issuer)
-        if not issuers:
+        if self.resolver is not None and not callable(self.resolver):
+            raise SettingsError("resolver", "must be callable", self.resolver)
+        if not issuers and self.resolver is None:
             raise SettingsError("issuers", "name at least one issuer, or a domain")
         urls = [issuer.url for issuer in issuers]
         twice = [url for url in urls if urls.count(url) > 1]
@@ -267,9 +305,9 @@ class ApiSettings:
             raise SettingsError("issuers", "an issuer may be named once", twice[0])
         return tuple(issuers)
 
-    def _check_keys(self, issuer: Issuer) -> None:
-        """Symmetric and asymmetric never mix, and each has just what it needs."""
-        algorithms = self._policy(issuer).algorithms
+    def check_issuer(self, issuer: Issuer) -> None:
+        """Symmetric and asymmetric never mix, and each has just what it needs. Raises SettingsError."""
+        algorithms = self.policy_of(issuer).algorithms
         secret = self._secret(issuer)
         if algorithms & SYMMETRIC and algorithms & ASYMMETRIC:
             raise SettingsError(
@@ -285,8 +323,10 @@ class ApiSettings:
         if secret is None:
             raise SettingsError("signing_secret", "HS256 needs the API's signing secret")
         _check_secret(secret, self.short_secret)
-        if issuer.jwks is not None or issuer.jwks_uri or issuer.metadata_url:
-            raise SettingsError("jwks", "with HS256 nothing is fetched: leave out jwks, jwks_uri and metadata_url")
+        if issuer.jwks is not None or issuer.jwks_file or issuer.jwks_uri or issuer.metadata_url:
+            raise SettingsError(
+                "jwks", "with HS256 nothing is fetched: leave out jwks and jwks_file, jwks_uri and metadata_url"
+            )
 
 
 # ----------------------------------------------------------------------------------------------------- single settings
@@ -305,6 +345,10 @@ def _sequence(name: str, values: Any, of: type) -> tuple[Any, ...]:
         if not isinstance(item, of):
             raise SettingsError(name, f"must be a list of {of.__name__}", item)
     return items
+
+
+def _each(value: str | Sequence[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
 
 
 def _identifier(value: str | Sequence[str]) -> str | tuple[str, ...]:

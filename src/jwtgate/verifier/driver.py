@@ -1,0 +1,242 @@
+"""What the two drivers share: everything but the waiting."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Generic, TypeVar, cast
+from urllib.parse import urlsplit
+
+from ..core.access import AccessToken
+from ..core.effects import Document, FetchFailed, Flow, LoadKeys, Moment, Now, ReadFile, Settle, Trouble
+from ..core.errors import AuthError, SettingsError
+from ..core.events import KeysRestored, PlainHttp, SnapshotTrouble
+from ..core.key_state import Attempt
+from ..core.keys import IssuerKeys, keys_of
+from ..core.settings import LOOPBACK, ApiSettings
+from ..core.snapshot import write_snapshot
+from ..core.status import Counters, Status
+from . import snapshots
+from .clock import Clock, SystemClock
+from .fetching import read_file
+from .flights import Flight, Flights
+from .watching import OnEvent, Watch, log, outcome_of
+
+T = TypeVar("T")
+R = TypeVar("R")
+Outcome = AccessToken | AuthError
+CLOSED = "the verifier is closed"
+
+
+class Driver(Generic[R]):
+    """Settings, keys and what is known of them; the flights that bring them; the log and the counters."""
+
+    def __init__(
+        self,
+        settings: ApiSettings,
+        *,
+        http: Any = None,
+        clock: Clock | None = None,
+        snapshot: bytes | snapshots.Path | None = None,
+        on_event: OnEvent | None = None,
+    ) -> None:
+        if not isinstance(settings, ApiSettings):
+            raise SettingsError("settings", f"must be ApiSettings, got {type(settings).__name__}")
+        self.settings = settings
+        self._http = http
+        self._clock: Clock = clock or SystemClock()
+        self._keys = keys_of(settings, _seed())
+        self._flights = Flights()
+        self._watch = Watch(on_event)
+        self._snapshot = _snapshot_source(snapshot)
+        self._closed = False
+        self._running: set[R] = set()  # what `close` breaks off
+        self._begin()
+        _DRIVERS.add(self)
+        self._warn()
+        self._read_files()
+        self._restore()
+
+    # Being watched
+
+    def status(self) -> Status:
+        """What is known of the keys, now. Asks nobody."""
+        return self._keys.status(self._clock.monotonic())
+
+    def ready(self) -> bool:
+        """Have all issuers in the settings keys that serve? Asks nobody: `warm_up` makes it so."""
+        return self._keys.ready(self._clock.monotonic())
+
+    def counters(self) -> Counters:
+        """How often what happened since this verifier was made, in this process."""
+        return self._watch.counters()
+
+    def export_keys(self) -> bytes:
+        """The key sets in use, for `snapshot=`, `jwks=` or `jwks_file=`: a JSON document of public keys.
+
+        Whoever can change it can forge tokens: keep it as you keep the settings.
+        """
+        return write_snapshot(self._keys.export(self._moment()))
+
+    # The time, and what needs no waiting
+
+    def _moment(self) -> Moment:
+        return Moment(self._clock.wall(), self._clock.monotonic())
+
+    def _settle(self, keys: IssuerKeys, attempt: Attempt) -> None:
+        before, after = self._flights.settle(keys, attempt)
+        event = outcome_of(keys.issuer.url, attempt, before, after, self._clock.monotonic())
+        if event is not None and attempt.keys is None:
+            self._watch.failed_loads.add()
+        self._watch.tell(event)
+
+    def _land(self, flight: Flight, trouble: Trouble = "interrupted", reason: str = "the load was interrupted") -> None:
+        """The load has ended. Where it has settled its outcome, this adds nothing to it."""
+        now = self._clock.monotonic()
+        self._settle(flight.effect.keys, flight.ended(now, trouble=trouble, reason=reason))
+        self._flights.land(flight)
+
+    def _departs(self, flight: Flight) -> bool:
+        """Count a load that begins. False: this verifier is closed, and the load has ended with that."""
+        if self._closed:
+            self._land(flight, "closed", CLOSED)
+            return False
+        self._watch.loads.add()
+        if flight.effect.kid is not None:
+            self._watch.kid_loads.add()
+        return True
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise FetchFailed(CLOSED, "closed")
+
+    def _wanted(self) -> list[LoadKeys]:
+        """What to ask for now although no token asks."""
+        now = self._clock.monotonic()
+        effects = [keys.refresh(now) for keys in self._keys.values()]
+        return [effect for effect in effects if effect is not None]
+
+    def _brought(self, flight: Flight) -> bool:
+        """Did this load bring the set that is in use?"""
+        return flight.effect.keys.state.set_by == flight.ticket
+
+    def _failed_to_resolve(self, error: Exception) -> FetchFailed:
+        log.error("the resolver failed", exc_info=error, extra={"event": "resolver.failed"})
+        return FetchFailed(f"the resolver failed: {type(error).__name__}", "resolver")
+
+    def _accept(self, token: AccessToken) -> AccessToken:
+        self._watch.accepted.add()
+        return token
+
+    # The beginning
+
+    def _begin(self) -> None:
+        """What one of the drivers alone insists on. Raises SettingsError."""
+
+    def _warn(self) -> None:
+        for issuer in self.settings.issuers:
+            for url in (issuer.url, issuer.metadata_url, issuer.jwks_uri):
+                if url is not None and _is_plain(url):
+                    self._watch.tell(PlainHttp(issuer.url, url))
+
+    def _read_files(self) -> None:
+        """A file that is named must be there and be good: to start without is a fault of the settings."""
+        for keys in self._keys.values():
+            if keys.issuer.jwks_file is None:
+                continue
+            self._run(keys.load(keys.begin(), self._moment()))
+            if keys.state.keys is None:
+                raise SettingsError("jwks_file", keys.state.failure, keys.issuer.jwks_file)
+
+    def _run(self, flow: Flow[T]) -> T:
+        """A flow that asks for nothing that has to be waited for."""
+        step: Callable[[Any], Any] = flow.send
+        value: Any = None
+        try:
+            while True:
+                effect = step(value)
+                try:
+                    step, value = flow.send, self._at_once(effect)
+                except FetchFailed as failure:
+                    step, value = flow.throw, failure
+        except StopIteration as end:
+            return cast(T, end.value)
+
+    def _at_once(self, effect: Now | ReadFile | Settle) -> Moment | Document | None:
+        match effect:
+            case Now():
+                return self._moment()
+            case ReadFile():
+                return read_file(effect)
+            case _:
+                self._settle(effect.keys, effect.attempt)
+                return None
+
+    # Outliving the process
+
+    def _restore(self) -> None:
+        if self._snapshot is None:
+            return
+        try:
+            snapshot = snapshots.load(self._snapshot)
+        except (ValueError, OSError) as error:
+            self._watch.tell(SnapshotTrouble("read", _said(error)))
+            return
+        moment = self._moment()
+        for keys in self._keys.restore(snapshot, moment):
+            found = keys.status(moment.monotonic)
+            self._watch.tell(KeysRestored(found.issuer, found.kids, found.age or 0.0))
+
+    def _save(self) -> None:
+        """Long work, perhaps, on a disk: nobody waits for it."""
+        if self._snapshot is None or isinstance(self._snapshot, bytes):
+            return
+        moment = self._moment()
+        try:
+            snapshots.save(self._snapshot, self._keys.export(moment), moment.wall)
+        except OSError as error:
+            self._watch.tell(SnapshotTrouble("write", _said(error)))
+
+    # Another process
+
+    def _forked(self) -> None:
+        """What was under way belongs to the parent; the keys there were are good here too."""
+        self._flights.reset()
+        self._watch.reset()
+        self._running.clear()
+        self._keys.reseed(_seed())
+
+
+def _seed() -> float:
+    """0 to 1, another one in each process: those of one host do not ask the issuer at the same time."""
+    return int.from_bytes(os.urandom(4)) / 2**32
+
+
+def _said(error: Exception) -> str:
+    # Our own sentences say why; the operating system's are short.
+    return (error.strerror or type(error).__name__) if isinstance(error, OSError) else str(error)
+
+
+def _snapshot_source(snapshot: Any) -> bytes | snapshots.Path | None:
+    if snapshot is None or isinstance(snapshot, bytes | str | os.PathLike):
+        return snapshot
+    raise SettingsError("snapshot", f"must be bytes or a path, got {type(snapshot).__name__}")
+
+
+def _is_plain(url: str) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme == "http" and parts.hostname not in LOOPBACK
+
+
+_DRIVERS: weakref.WeakSet[Driver[Any]] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for driver in list(_DRIVERS):
+        driver._forked()
+
+
+with suppress(AttributeError):  # where there is no fork, there is nothing to do after it
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,77 @@
+"""One load of an issuer's keys for any number of waiters: threads, tasks and event loops mixed."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from ..core.effects import LoadKeys, Moment
+from ..core.key_state import Attempt, KeyState
+from ..core.keys import IssuerKeys
+
+LONGEST_FLIGHT = 15.0  # seconds: the metadata at two addresses, and the keys
+
+
+def _running() -> Future[None]:
+    landed: Future[None] = Future()
+    landed.set_running_or_notify_cancel()  # a waiter that is cancelled must not cancel it for the others
+    return landed
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Flight:
+    """A load under way. ticket: its place in the order of beginnings; began: when; landed: done when it has ended."""
+
+    effect: LoadKeys
+    ticket: int
+    began: Moment
+    landed: Future[None] = field(default_factory=_running)
+
+    def ended(self, now: float, **how: object) -> Attempt:
+        """It ended without an outcome of its own."""
+        return Attempt(self.ticket, self.began.monotonic, now, self.effect.kid, **how)  # type: ignore[arg-type]
+
+
+class Flights:
+    """At most one for each issuer, and their outcomes taken one at a time."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget them all: after a fork they belong to the parent, and the lock may be held by a thread of it."""
+        self._lock = threading.Lock()
+        self._under_way: dict[IssuerKeys, Flight] = {}
+
+    def board(self, effect: LoadKeys, now: Moment) -> tuple[Flight | None, bool]:
+        """The flight to wait for, and whether the caller is the one who flies it; None when it has landed already."""
+        keys = effect.keys
+        with self._lock:
+            flight = self._under_way.get(keys)
+            # A flight whose event loop was torn down never lands: nobody must wait for it for ever.
+            if flight is not None and now.monotonic - flight.began.monotonic < LONGEST_FLIGHT:
+                return flight, False
+            if keys.state.settled != effect.settled:
+                return None, False
+            flight = self._under_way[keys] = Flight(effect, keys.begin(), now)
+            return flight, True
+
+    def settle(self, keys: IssuerKeys, attempt: Attempt) -> tuple[KeyState, KeyState]:
+        """Take an outcome into the keys' state. The state before, and after."""
+        with self._lock:
+            before = keys.state
+            keys.settle(attempt)
+            return before, keys.state
+
+    def land(self, flight: Flight) -> None:
+        """The load has ended, and its outcome is in the keys' state."""
+        keys = flight.effect.keys
+        with self._lock:
+            if self._under_way.get(keys) is flight:
+                del self._under_way[keys]
+        flight.landed.set_result(None)
+
+    def under_way(self) -> list[Flight]:
+        with self._lock:
+            return list(self._under_way.values())
