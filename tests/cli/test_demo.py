@@ -269,7 +269,8 @@ def test_it_stays_answers_its_own_curl_lines_and_stops_when_told(number: signal.
         output, log = process.communicate(timeout=TIMEOUT)
 
     assert (process.returncode, output.strip()) == (0, "")
-    assert [line.partition(": ")[0] for line in log.splitlines()] == ["jwtgate.tenant", *["jwtgate"] * 4]
+    loggers = [line.partition(": ")[0] for line in log.splitlines()]
+    assert loggers == ["jwtgate.tenant.events", "jwtgate.tenant", *["jwtgate"] * 4]
     for _, answer in answers:
         with pytest.raises(httpx.ConnectError):
             httpx.get(answer.url, trust_env=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 import httpx
 from rich.console import Console
@@ -18,8 +18,7 @@ from .cases import CASES, Case
 from .report import Answer, Report, Row, Sample, Try
 from .stage import Stage, stage
 from .staying import log_on_stderr, stay
-
-PROFILES: Final = {"auth0": "Auth0 profile", "rfc9068": "RFC 9068 profile"}
+from .words import settings_of
 
 
 def run(console: Console, *, cases: Sequence[Case] = CASES, as_json: bool = False, serve: bool = False) -> int:
@@ -86,13 +85,7 @@ def _caller(here: Stage, said: dict[str, Any]) -> str:
 
 
 def _sample(name: str, api: Api) -> Sample:
-    rbac = "on" if api.rbac else "off"
-    place = "permissions" if api.permissions_in_token else "scope"
-    return Sample(
-        path=f"/{name}/messages",
-        identifier=api.identifier,
-        settings=f"{api.signing_algorithm}, {PROFILES[api.profile]}, RBAC {rbac}, names in {place}",
-    )
+    return Sample(path=f"/{name}/messages", identifier=api.identifier, settings=settings_of(api))
 
 
 # ------------------------------------------------------------------------------------------------------ what to try

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .cases import Expected
-from .lines import GOOD, QUIET, STRONG, BAD, aligned, line
+from .lines import BAD, GOOD, QUIET, STRONG, aligned, line
 from .report import Report, Row
 
 NARROW = 72  # columns; below that, a table of four is all line breaks

@@ -7,7 +7,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -31,41 +31,38 @@ REFUSED, NO_ANSWER = 1, 3  # exit statuses
 SECRET_VARIABLES: Final = ("CLIENT_SECRET", "AUTH0_CLIENT_SECRET")
 SOMEWHERE = "http://path_to_your_api/"
 
-# RFC 6749 appendix A.12: what a token is made of.
-TOKEN = re.compile(r"[\x20-\x7E]+")
+TOKENS = frozenset({"access_token", "id_token", "refresh_token"})  # members of an answer that are secrets
+# RFC 6749 appendix A.12, without the space, which no header could carry.
+TOKEN = re.compile(r"[\x21-\x7E]+")
 
 # Of a refusal, as `error: error_description`: what to do about it. The first that fits is told.
-ADVICE: Final[Sequence[tuple[re.Pattern[str], str]]] = [
-    (re.compile(pattern), advice)
-    for pattern, advice in (
-        (
-            r"access_denied: Unauthorized|invalid_client",
-            "The client id or the secret is wrong; or the application sends its secret in another place: try it"
-            " with --basic, or without.",
-        ),
-        (
-            r"Service not enabled within domain|invalid_target",
-            "No API has this identifier. It counts to its last character, a slash at the end included.",
-        ),
-        (
-            r"not authorized to access|client-grant",
-            "The API is there, but the application is not authorised for it: authorise it (in the Dashboard: APIs,"
-            " the API, Machine to Machine Applications; in a tenant's setup: grants).",
-        ),
-        (
-            r"not been granted scopes|invalid_scope",
-            "The application was not granted all of this scope: grant it, or ask for less.",
-        ),
-        (
-            r"unauthorized_client|unsupported_grant_type",
-            "The application may not use client credentials: switch the grant type on in its settings, or take a"
-            " machine-to-machine application.",
-        ),
-        (r"Non-global clients", "The request names no API: add --audience."),
-        (r"too_many_requests", "The application has had all the tokens of its quota: wait, and keep tokens until they expire."),
-        (r"organization", "Look at --organization: the application must name one, must not, or may not name this one."),
-    )
-]
+ADVICE: Final[Mapping[str, str]] = {
+    r"access_denied: Unauthorized|invalid_client": (
+        "The client id or the secret is wrong; or the application sends its secret in another place: try it with"
+        " --basic, or without."
+    ),
+    r"organization": (
+        "Look at --organization: the application must name one, must not name any, or may not name this one."
+    ),
+    r"Service not enabled within domain|invalid_target": (
+        "No API has this identifier. It counts to its last character, a slash at the end included."
+    ),
+    r"not authorized to access|client-grant": (
+        "The API is there, but the application is not authorised for it. In the Dashboard: APIs, the API, Machine to"
+        " Machine Applications; in a tenant's setup: grants."
+    ),
+    r"not been granted scopes|invalid_scope": (
+        "The application was not granted all of this scope: grant it, or ask for less."
+    ),
+    r"unauthorized_client|unsupported_grant_type": (
+        "The application may not use client credentials: switch this grant type on in its settings, or take a"
+        " machine-to-machine application."
+    ),
+    r"Non-global clients": "The request names no API: add --audience.",
+    r"too_many_requests": (
+        "The application has had all the tokens of its quota: wait, and use each token until it expires."
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +107,7 @@ class Refused(Exception):
         super().__init__(f"{status} {error}: {description}" if description else f"{status} {error}")
         said = f"{error}: {description}"
         self.answer = answer
-        self.advice = next((advice for pattern, advice in ADVICE if pattern.search(said)), None)
+        self.advice = next((advice for pattern, advice in ADVICE.items() if re.search(pattern, said)), None)
 
 
 def run(console: Console, wanted: Wanted, *, raw: bool = False, full: bool = False, api_url: str = SOMEWHERE) -> int:
@@ -142,12 +139,12 @@ def run(console: Console, wanted: Wanted, *, raw: bool = False, full: bool = Fal
     return 0
 
 
-def issuer_of(url: str | None, domain: str | None) -> Issuer:
+def issuer_of(url: str | None, domain: str | None, *, allow_http: bool = False) -> Issuer:
     """The issuer that was named; its URL goes before a domain. Raises SettingsError."""
     if url:
-        return Issuer(url)
+        return Issuer(url, allow_http=allow_http)
     if domain:
-        return Issuer.auth0(domain)
+        return Issuer.auth0(domain, allow_http=allow_http)
     raise SettingsError("issuer", "must be given: --issuer, --domain or AUTH0_DOMAIN")
 
 
@@ -181,16 +178,17 @@ def _client(issuer: Issuer) -> httpx.Client:
 def find_endpoint(http: httpx.Client, issuer: Issuer) -> str:
     """Where the issuer gives tokens, by its own metadata. Raises NoAnswer."""
     url = issuer.discovery_url
-    status, metadata = _exchange(http, "GET", url)
+    status, body = _exchange(http, "GET", url)
     if status != 200:
         raise NoAnswer(f"{url} answered {status}: is this the issuer?")
+    metadata = _object(url, status, body)
     said = metadata.get("issuer")
     # With or without the slash: whoever typed it meant this one. Somebody else's metadata gets no secret.
     if not isinstance(said, str) or said.removesuffix("/") != issuer.url.removesuffix("/"):
         raise NoAnswer(f"{url} is the metadata of the issuer {_told(said)}, not of {issuer.url}")
     endpoint = metadata.get("token_endpoint")
     try:
-        check_url("token_endpoint", endpoint, query=True)
+        check_url("token_endpoint", endpoint, allow_http=issuer.allow_http, query=True)
     except SettingsError as fault:
         raise NoAnswer(f"{url}: {fault}") from fault
     return str(endpoint)
@@ -201,10 +199,11 @@ def ask(http: httpx.Client, endpoint: str, wanted: Wanted) -> dict[str, Any]:
     if wanted.basic:
         # RFC 6749 section 2.3.1: both are form-encoded first.
         pair = (_form_encoded(wanted.client_id), _form_encoded(wanted.client_secret))
-        status, answer = _exchange(http, "POST", endpoint, data=wanted.parameters, auth=httpx.BasicAuth(*pair))
+        status, body = _exchange(http, "POST", endpoint, data=wanted.parameters, auth=httpx.BasicAuth(*pair))
     else:
         form = {**wanted.parameters, "client_secret": wanted.client_secret}
-        status, answer = _exchange(http, "POST", endpoint, data=form)
+        status, body = _exchange(http, "POST", endpoint, data=form)
+    answer = _object(endpoint, status, body)
     if "error" in answer:
         raise Refused(status, answer)
     token = answer.get("access_token")
@@ -213,8 +212,8 @@ def ask(http: httpx.Client, endpoint: str, wanted: Wanted) -> dict[str, Any]:
     return answer
 
 
-def _exchange(http: httpx.Client, method: str, url: str, **request: Any) -> tuple[int, dict[str, Any]]:
-    """Status and JSON object."""
+def _exchange(http: httpx.Client, method: str, url: str, **request: Any) -> tuple[int, bytes]:
+    """Status and body. Redirects are not followed: a secret goes where it was sent, or nowhere."""
     try:
         with http.stream(method, url, headers={"Accept": "application/json"}, **request) as response:
             body = bytearray()
@@ -224,13 +223,17 @@ def _exchange(http: httpx.Client, method: str, url: str, **request: Any) -> tupl
                     raise NoAnswer(f"{url} answered more than {LIMIT} bytes")
     except httpx.HTTPError as fault:
         raise NoAnswer(f"no answer from {url}: {_told(str(fault) or type(fault).__name__)}") from fault
+    return response.status_code, bytes(body)
+
+
+def _object(url: str, status: int, body: bytes) -> dict[str, Any]:
     try:
-        answer = parse_json(bytes(body), depth=DEPTH, members=MEMBERS)
+        answer = parse_json(body, depth=DEPTH, members=MEMBERS)
     except ValueError as fault:
-        raise NoAnswer(f"{url} answered {response.status_code}, with something else than JSON") from fault
+        raise NoAnswer(f"{url} answered {status}, with something else than JSON") from fault
     if not isinstance(answer, dict):
-        raise NoAnswer(f"{url} answered {response.status_code}, with JSON that is no object")
-    return response.status_code, answer
+        raise NoAnswer(f"{url} answered {status}, with JSON that is no object")
+    return answer
 
 
 def _form_encoded(text: str) -> str:
@@ -261,7 +264,8 @@ def command(wanted: Wanted) -> str:
         "--organization": wanted.organization,
     }
     words = [word for name, value in options.items() if value for word in (name, value)]
-    return shlex.join(["jwtgate", "token", *words, *(["--basic"] if wanted.basic else []), "--raw"])
+    flags = {"--basic": wanted.basic, "--allow-http": wanted.issuer.allow_http}
+    return shlex.join(["jwtgate", "token", *words, *(flag for flag, is_set in flags.items() if is_set), "--raw"])
 
 
 def _show_request(console: Console, endpoint: str, wanted: Wanted) -> None:
@@ -280,7 +284,7 @@ def _show_refusal(console: Console, refused: Refused) -> None:
 def _show_answer(console: Console, answer: Mapping[str, Any], *, full: bool) -> None:
     line(console, "The answer", GOOD)
     line(console)
-    shown = {name: value if full else _short(value) for name, value in answer.items()}
+    shown = {name: _short(value) if name in TOKENS and not full else value for name, value in answer.items()}
     line(console, json.dumps(shown, indent=2))
     if remark := _remark(answer["access_token"]):
         line(console)
@@ -291,21 +295,21 @@ def _show_answer(console: Console, answer: Mapping[str, Any], *, full: bool) -> 
 def _show_call(console: Console, wanted: Wanted, answer: Mapping[str, Any], api_url: str, *, full: bool) -> None:
     line(console, "The call to the API", STRONG)
     line(console)
-    token = "$TOKEN"
     if full:
-        token = str(answer["access_token"])
-    else:
-        line(console, f"TOKEN=$({command(wanted)})")
-    line(console, f'curl {shlex.quote(api_url)} -H "Authorization: Bearer {token}"')
-    if not full:
-        line(console, f"# --full shows the token; {wanted.secret_variable} holds the secret.", QUIET)
+        line(console, shlex.join(["curl", api_url, "-H", f"Authorization: Bearer {answer['access_token']}"]))
+        return
+    line(console, f"TOKEN=$({command(wanted)})")
+    line(console, f'curl {shlex.quote(api_url)} -H "Authorization: Bearer $TOKEN"')
+    line(console)
+    line(
+        console, f"The first line takes the secret from {wanted.secret_variable}. --full shows the token itself.", QUIET
+    )
 
 
-def _short(value: Any) -> Any:
-    """Numbers and short texts as they are; of a token, its beginning."""
-    if not isinstance(value, str) or len(value) <= 4 * SHOWN:
-        return value
-    return f"{value[:SHOWN]}... ({len(value)} characters)"
+def _short(token: object) -> str:
+    """Enough to see what kind of token it is, and too little to use it."""
+    text = str(token)
+    return f"{text[:SHOWN]}... ({len(text)} characters)"
 
 
 def _remark(token: str) -> str | None:
