@@ -16,8 +16,8 @@ Then ask it, the last two with a token for that API:
     curl -i -H "Authorization: Bearer $TOKEN" http://127.0.0.1:8000/api/private-scoped
     # 200 with the permission read:messages; 403 without, WWW-Authenticate: Bearer …, scope="read:messages"
 
-http://127.0.0.1:8000/docs shows what each route requires, and tries it. For its "Authorize" button, register a single-page
-application with the callback http://127.0.0.1:8000/docs/oauth2-redirect, and give its client ID before you start:
+http://127.0.0.1:8000/docs shows what each route requires, and tries it out. For its "Authorize" button, register a
+single-page application with the callback http://127.0.0.1:8000/docs/oauth2-redirect, and before you start, name it:
 
     export DOCS_CLIENT_ID=…
 """

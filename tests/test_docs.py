@@ -4,29 +4,38 @@ What a fence promises:
 
     python    runs; the blocks of a page share one namespace, one event loop and one folder; may `await`
     pycon     runs as a doctest in that namespace; `...` stands for any text
-    console   each `$ command` runs in that folder and exits with 0; where output follows, it is compared
+    console   each `$ command` runs in that folder and exits with 0; where output follows, it is compared; a command
+              that ends in `&` stays until the page ends, and the next one waits until its output has come
     sh        is valid shell; for commands that wait, install or need another terminal
     http      has a start line and header lines
-    json toml parses
+    json toml yaml  parses
     text      promises nothing
+
+A block with a title, such as `python title="app.py"`, also stands in the folder under that name, where it can be
+imported. A port of 127.0.0.1 that a page names is another one while it runs: any that is free.
 """
 
 import ast
 import asyncio
+import contextlib
 import doctest
 import functools
 import inspect
 import json
 import os
 import re
+import signal
+import socket
 import subprocess
 import sys
+import time
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest import mock
 
 import pytest
+import yaml
 from sybil import Document, Example, Region
 from sybil.evaluators.doctest import DocTestEvaluator
 from sybil.evaluators.python import pad
@@ -38,7 +47,11 @@ ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
 
-FENCES = RawFencedCodeBlockLexer(re.compile(r"[ \t]*(?P<language>[^\s`]*)[^\n]*\n"))
+FENCES = RawFencedCodeBlockLexer(
+    re.compile(r'[ \t]*(?P<language>[^\s`]*)(?:[ \t]+title="(?P<title>[^"\n]+)")?[^\n]*\n')
+)
+PORT = re.compile(r"(?<=127\.0\.0\.1:)[0-9]+")
+WITHIN = 30.0  # seconds, for what a command in the background has to say
 COMMAND = re.compile(r"<!-- command: (\w+) -->\n```sh\n([^\n]+)\n```\n")
 LINK = re.compile(r"\]\(([^)#\s]+)")
 HTTP_START = re.compile(r"HTTP/1\.1 [1-5]\d\d( [A-Za-z ]+)?|[A-Z]+ /\S* HTTP/1\.1")
@@ -53,8 +66,13 @@ def run_python(runner: asyncio.Runner, example: Example) -> None:
         runner.run(outcome)
 
 
-def run_console(folder: Path, example: Example) -> str | None:
+def run_console(folder: Path, background: contextlib.ExitStack, example: Example) -> str | None:
     for command, expected in transcript(example.parsed):
+        if command.endswith("&"):
+            said = stay(folder, background, command.removesuffix("&"), expected)
+            if expected and not same(expected, said):
+                return f"$ {command}\nexpected within {WITHIN:g} s:\n{expected}\nprinted:\n{said}"
+            continue
         done = subprocess.run(
             ["bash", "-c", command],
             cwd=folder,
@@ -68,9 +86,49 @@ def run_console(folder: Path, example: Example) -> str | None:
         )
         if done.returncode != 0:
             return f"$ {command}\nleft with {done.returncode}, must leave with 0:\n{done.stdout}"
-        if expected and not doctest.OutputChecker().check_output(expected, done.stdout, doctest.ELLIPSIS):
+        if expected and not same(expected, done.stdout):
             return f"$ {command}\nexpected:\n{expected}\nprinted:\n{done.stdout}"
     return None
+
+
+def same(expected: str, printed: str) -> bool:
+    ended = printed if printed.endswith("\n") else f"{printed}\n"
+    return doctest.OutputChecker().check_output(expected, ended, doctest.ELLIPSIS)
+
+
+def stay(folder: Path, background: contextlib.ExitStack, command: str, expected: str) -> str:
+    """Start the command; gives what it has said when that is what was expected, or when time is over."""
+    log = folder / f".{time.monotonic_ns()}.log"
+    with log.open("wb") as output:
+        child = subprocess.Popen(
+            ["bash", "-c", command],
+            cwd=folder,
+            env=environment() | {"PYTHONUNBUFFERED": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    background.callback(stop, child)
+    deadline = time.monotonic() + WITHIN
+    while expected and not same(expected, log.read_text()) and child.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return log.read_text()
+
+
+def stop(child: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGTERM)
+    child.wait(20)
+
+
+def with_free_ports(text: str) -> str:
+    """The same page, with as many lines."""
+    with contextlib.ExitStack() as taken:
+        for port in set(PORT.findall(text)):
+            free = taken.enter_context(socket.create_server(("127.0.0.1", 0)))
+            text = re.sub(rf"\b{port}\b", str(free.getsockname()[1]), text)
+    return text
 
 
 def environment() -> dict[str, str]:
@@ -110,6 +168,14 @@ def check_toml(example: Example) -> None:
     tomllib.loads(example.parsed)
 
 
+def check_yaml(example: Example) -> str | None:
+    try:
+        yaml.safe_load(example.parsed)
+    except yaml.YAMLError as fault:
+        return str(fault)
+    return None
+
+
 def promise_nothing(example: Example) -> None:
     pass
 
@@ -121,18 +187,22 @@ def refuse(language: str, known: list[str], example: Example) -> str:
 class Page:
     """One Markdown page: its blocks in order, in one namespace and one folder."""
 
-    def __init__(self, path: Path, folder: Path, runner: asyncio.Runner) -> None:
+    def __init__(self, path: Path, folder: Path, runner: asyncio.Runner, background: contextlib.ExitStack) -> None:
+        self.folder = folder
         self.doctests = DocTestStringParser(DocTestEvaluator(doctest.ELLIPSIS))
         self.evaluators: dict[str, Callable[[Example], str | None]] = {
             "python": functools.partial(run_python, runner),
-            "console": functools.partial(run_console, folder),
+            "console": functools.partial(run_console, folder, background),
             "sh": check_shell,
             "http": check_http,
             "json": check_json,
             "toml": check_toml,
+            "yaml": check_yaml,
             "text": promise_nothing,
         }
-        self.document = Document.parse(str(path), self.parse)
+        self.document = Document(with_free_ports(path.read_text(encoding="utf-8")), str(path))
+        for region in self.parse(self.document):
+            self.document.add(region)
         self.document.namespace["__name__"] = "page"  # and so not "__main__": a page starts no server
 
     def parse(self, document: Document) -> Iterator[Region]:
@@ -143,8 +213,14 @@ class Page:
                 yield from self.parse_doctests(document, region)
             else:
                 unknown = functools.partial(refuse, language, list(self.evaluators))
-                region.evaluator = self.evaluators.get(language, unknown)
+                evaluate = self.evaluators.get(language, unknown)
+                region.evaluator = functools.partial(self.save, region.lexemes["title"], evaluate)
                 yield region
+
+    def save(self, title: str | None, evaluate: Callable[[Example], str | None], example: Example) -> str | None:
+        if title:
+            (self.folder / title).write_text(example.parsed, encoding="utf-8")
+        return evaluate(example)
 
     def parse_doctests(self, document: Document, block: Region) -> Iterator[Region]:
         examples = list(self.doctests(block.parsed, document.path))
@@ -159,13 +235,30 @@ class Page:
             example.evaluate()
 
 
+@contextlib.contextmanager
+def forgetting_modules_of(folder: Path) -> Iterator[None]:
+    """Another page may have modules of the same names."""
+    try:
+        yield
+    finally:
+        for name, module in list(sys.modules.items()):
+            if Path(getattr(module, "__file__", None) or "/").is_relative_to(folder):
+                del sys.modules[name]
+
+
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], None]]:
     """Runs a page in a folder that holds nothing but the examples, with an environment of its own."""
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     monkeypatch.chdir(tmp_path)
-    with mock.patch.dict(os.environ), asyncio.Runner() as runner:
-        yield lambda path: Page(path, tmp_path, runner).run()
+    monkeypatch.syspath_prepend(tmp_path)
+    with (
+        mock.patch.dict(os.environ),
+        forgetting_modules_of(tmp_path),
+        asyncio.Runner() as runner,
+        contextlib.ExitStack() as background,
+    ):
+        yield lambda path: Page(path, tmp_path, runner, background).run()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
@@ -186,6 +279,12 @@ HONEST = {
     "console prints what it says": "```console\n$ echo one \\\n    two\none two\n$ true\n```\n",
     "a title after the language": '```python title="app.py"\nx = 1\n```\n',
     "a block inside a tab": '=== "Flask"\n\n    ```python\n    x = 1\n    ```\n',
+    "a title is a file": '```python title="app.py"\nx = 1\n```\n\n```console\n$ grep x app.py\nx = 1\n```\n',
+    "a file is a module": '```python title="of_a_page.py"\nx = 1\n```\n\n```pycon\n>>> import of_a_page\n```\n',
+    "a command stays": (
+        "```console\n$ python -m http.server --bind 127.0.0.1 8000 &\nServing HTTP on 127.0.0.1 port 8000 ...\n"
+        "$ curl -s -o /dev/null -w '%{http_code}\\n' http://127.0.0.1:8000/\n200\n```\n"
+    ),
     "an answer": '```http\nHTTP/1.1 401 Unauthorized\nWWW-Authenticate: Bearer realm="api"\n\n{}\n```\n',
     "a request": "```http\nGET /api/private HTTP/1.1\nAuthorization: Bearer eyJ…\n```\n",
     "text": "```text\n$ anything = {\n```\n",
@@ -202,10 +301,12 @@ LYING = {
     "console fails": "```console\n$ false\n```\n",
     "the second command fails": "```console\n$ true\n$ false\n```\n",
     "console without a command": "```console\necho one\n```\n",
+    "a command stays silent": "```console\n$ true &\nReady\n```\n",
     "shell with an open quote": "```sh\necho 'one\n```\n",
     "http without a start line": "```http\nWWW-Authenticate: Bearer\n```\n",
     "http with a broken header": "```http\nHTTP/1.1 200 OK\nno header\n```\n",
     "json with a comment": '```json\n{"a": 1} // one\n```\n',
+    "yaml with a tab": "```yaml\na:\n\t- b\n```\n",
     "toml without a value": "```toml\na =\n```\n",
     "no language": "```\nx = 1\n```\n",
     "a language nobody checks": "```ruby\nx = 1\n```\n",

@@ -849,6 +849,11 @@ def test_the_scheme_leads_to_the_tenant_and_names_every_permission(document: dic
     )
 
 
+def test_the_flow_that_works_in_a_page_comes_first(document: dict[str, Any]) -> None:
+    (scheme,) = document["components"]["securitySchemes"].values()
+    assert list(scheme["flows"]) == ["authorizationCode", "clientCredentials"]
+
+
 def test_nothing_of_ours_is_left_in_the_document(document: dict[str, Any]) -> None:
     assert "jwtgate" not in json.dumps(document)
     assert "optional" not in json.dumps(document["paths"]["/any"])

@@ -231,7 +231,7 @@ def test_the_core_is_told_the_request_as_it_was_sent(app: Flask, get: Any, setti
     environ = {"REQUEST_METHOD": "patch", "SCRIPT_NAME": "/under", "HTTP_X_ODD": "caf\xe9"}
     get("/a%20b?x=%2F&y", base_url="https://api.example/", environ_overrides=environ)
     (asked,) = verifier.asked
-    assert (asked.method, asked.url) == ("patch", "https://api.example/under/a%20b?x=%2F&y")
+    assert (asked.method, asked.url) == ("patch", "https://api.example:443/a%20b?x=%2F&y")
     assert (asked.values("host"), asked.values("x-odd")) == (["api.example"], ["caf\xe9"])
 
 
@@ -810,3 +810,17 @@ def test_a_mistake_shows_at_start_up(settings: ApiSettings, setting: str, make: 
     with pytest.raises(SettingsError) as fault:
         make(settings)
     assert fault.value.setting == setting
+
+
+def test_a_requirement_above_the_route_is_refused_because_it_would_guard_nothing(verifier: Verifier) -> None:
+    app = Flask(__name__)
+    gate = Gate(verifier.settings, app, verifier=verifier)
+
+    @app.get("/messages")
+    def messages() -> str:
+        return "open"
+
+    with pytest.raises(SettingsError) as fault:
+        gate.requires()(messages)
+    assert (fault.value.setting, fault.value.actual) == ("requires", "messages")
+    gate.requires()(lambda: "another view")  # it is registered nowhere yet

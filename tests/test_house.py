@@ -123,6 +123,7 @@ def test_the_package_is_typed() -> None:
     [
         ("jwtgate", set()),
         ("jwtgate.asgi", set()),
+        ("jwtgate.wsgi", set()),
         ("jwtgate.flask", {"flask", "werkzeug"}),
         ("jwtgate.starlette", {"starlette"}),
         ("jwtgate.fastapi", {"fastapi", "starlette"}),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
-from .admission import admit, keep, recall, refuse, verifier_for
+from .admission import NOT_READY, READY, admit, keep, recall, refuse, verifier_for
 from .core.access import Requirement
 from .core.errors import AuthError, Refusal
 from .core.paths import PUBLIC, PathRules, Verdict, is_preflight
@@ -38,7 +39,8 @@ class JwtGateMiddleware:
 
     The app finds the AccessToken in `scope["jwtgate.token"]`. An AuthError that it raises before it has begun to
     answer (`token.require(…)`) is answered here. A CORS preflight passes, and so does everything that is neither
-    HTTP nor a WebSocket, such as lifespan. Raises SettingsError.
+    HTTP nor a WebSocket. When the server announces the app's start (lifespan), keys are loaded before the app hears of
+    it; a verifier that the middleware made itself is closed when the app has ended. Raises SettingsError.
     """
 
     def __init__(
@@ -55,13 +57,29 @@ class JwtGateMiddleware:
         self._settings = settings
         self._rules = PathRules(public, requires)
         self._verifier = verifier_for(AsyncVerifier, settings, verifier)
+        self._is_ours = verifier is None
         self._on_refusal = on_refusal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in REQUESTS:
+        if scope["type"] == "lifespan":
+            await self._live(scope, receive, send)
+        elif scope["type"] not in REQUESTS:
             await self._app(scope, receive, send)
         else:
             await answer_errors(self._pass, self._answer, scope, receive, send)
+
+    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with AsyncExitStack() as ending:
+
+            async def heard() -> Message:
+                message = await receive()
+                if message["type"] == "lifespan.startup":
+                    if self._is_ours:
+                        await ending.enter_async_context(self._verifier)
+                    await self._verifier.warm_up()
+                return message
+
+            await self._app(scope, heard, send)
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         verdict = self._verdict(scope)
@@ -113,6 +131,34 @@ async def outcome_of(scope: Scope, verifier: AsyncVerifier) -> Outcome:
     if known is not None:
         return known
     return keep(scope, verifier.settings, await verifier.outcome(request_of(scope)))
+
+
+@asynccontextmanager
+async def lifespan(verifier: AsyncVerifier) -> AsyncIterator[None]:
+    """While an app lives: its keys are loaded before the first request, and nothing is fetched after the last.
+
+    It starts also where an issuer cannot be reached: then requests, and a readiness probe, try again.
+    """
+    async with verifier:
+        await verifier.warm_up()
+        yield
+
+
+def readiness(verifier: AsyncVerifier) -> App:
+    """An app that answers a readiness probe: 200 where all issuers in the settings have keys that serve, else 503."""
+
+    async def probe(scope: Scope, receive: Receive, send: Send) -> None:
+        await send_refusal(await readiness_of(verifier), scope, receive, send)
+
+    return probe
+
+
+async def readiness_of(verifier: AsyncVerifier) -> Refusal:
+    """What a readiness probe is answered. Where keys are missing it loads them.
+
+    An instance that gets no traffic before it is ready must not wait for traffic to become so.
+    """
+    return READY if verifier.ready() or (await verifier.warm_up()).ready else NOT_READY
 
 
 def can_answer(scope: Scope) -> bool:

@@ -14,6 +14,7 @@ import functools
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from contextlib import AbstractAsyncContextManager
 from typing import Annotated, Any, Final, cast
 from urllib.parse import quote
 
@@ -25,7 +26,7 @@ from fastapi.security.base import SecurityBase
 from starlette.websockets import WebSocketState
 
 from .admission import admit, refuse, verifier_for
-from .asgi import App, can_answer, outcome_of, send_refusal
+from .asgi import App, can_answer, lifespan, outcome_of, readiness_of, send_refusal
 from .core.access import AccessToken, Requirement, demand
 from .core.errors import AuthError, JwtGateError, MissingCredentials
 from .core.settings import ApiSettings, Issuer
@@ -62,7 +63,7 @@ class Gate:
         verifier: AsyncVerifier | None = None,
         on_refusal: OnRefusal | None = None,
     ) -> None:
-        self.verifier = verifier_for(AsyncVerifier, settings, verifier)
+        self.verifier: AsyncVerifier = verifier_for(AsyncVerifier, settings, verifier)
         self.settings = settings
         self.on_refusal = on_refusal
         self.authenticate: Final = Authenticate(self)
@@ -98,6 +99,20 @@ class Gate:
             return admit(outcome, requirement, optional=optional)
 
         return Security(admitted)
+
+    def lifespan(self, app: FastAPI) -> AbstractAsyncContextManager[None]:
+        """For `FastAPI(lifespan=gate.lifespan)`: keys are loaded before the first request, and the verifier is closed
+        after the last. Within a lifespan of your own: `async with gate.lifespan(app): yield`.
+        """
+        return lifespan(self.verifier)
+
+    async def readiness(self) -> Response:
+        """An endpoint for a readiness probe: 200 where all issuers in the settings have keys that serve, else 503.
+
+        `app.add_api_route("/ready", gate.readiness, include_in_schema=False)`. Where keys are missing it loads them.
+        """
+        answer = await readiness_of(self.verifier)
+        return Response(answer.body, answer.status, dict(answer.headers))
 
     def _stand_at(self, connection: HTTPConnection) -> None:
         """From here on, an AuthError in this request is answered by this gate."""
@@ -199,8 +214,8 @@ def _scheme(settings: ApiSettings) -> models.SecurityBase:
     domains = (settings.domain,) if isinstance(settings.domain, str) else settings.domain
     if domains:
         return models.OAuth2(flows=_flows(settings, Issuer.auth0(domains[0]).url), **about)
-    issuer = settings.issuers[0]
-    if settings.secret_of(issuer) is None and not (issuer.jwks or issuer.jwks_uri):
+    issuer = next(iter(settings.issuers), None)  # none where a resolver names them all
+    if issuer and settings.secret_of(issuer) is None and not (issuer.jwks or issuer.jwks_file or issuer.jwks_uri):
         return models.OpenIdConnect(openIdConnectUrl=issuer.discovery_url, **about)
     return models.HTTPBearer(bearerFormat="JWT", **about)
 
@@ -231,6 +246,11 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
     components = document.get("components", {})
     schemes = components.get("securitySchemes", {})
     ours = {name: scheme for name, scheme in schemes.items() if scheme.pop(_MARK, False)}
+    for scheme in ours.values():
+        if "flows" in scheme:
+            # In pages that offer one flow after the other: authorizationCode, which sends the audience, before
+            # clientCredentials, to which Swagger UI cannot add it.
+            scheme["flows"] = dict(sorted(scheme["flows"].items()))
     for operation in _operations(document):
         for security in operation.get("security", ()):
             for name in [name for name in security if name in ours]:

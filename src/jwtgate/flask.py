@@ -15,17 +15,18 @@ from collections.abc import Awaitable, Callable, Iterable
 from functools import wraps
 from inspect import iscoroutinefunction
 from typing import Any, ParamSpec, TypeVar, cast
-from wsgiref.util import request_uri
+from weakref import WeakSet
 
 from flask import Blueprint, Flask, Request, Response, current_app, has_request_context, request
 from flask.typing import ResponseReturnValue
 
-from .admission import admit, keep, recall, refuse, verifier_for
+from .admission import NoToken, admit, caller, known_caller, refuse, verifier_for
 from .core.access import AccessToken, Requirement, demand
-from .core.errors import AuthError, JwtGateError, SettingsError
-from .core.request import Request as CoreRequest
+from .core.errors import AuthError, SettingsError
+from .core.paths import is_preflight
 from .core.settings import ApiSettings
-from .verifier import Outcome, Verifier
+from .verifier import Verifier
+from .wsgi import outcome_of, readiness_of, request_of
 
 __all__ = ["Gate", "NoToken"]
 
@@ -35,15 +36,6 @@ View = TypeVar("View", bound=Callable[..., Any])
 OnRefusal = Callable[[AuthError, Request], ResponseReturnValue | None]
 
 _OPENED_BY = "jwtgate_opened_by"  # on a view: the gates whose `public` it bears
-
-
-class NoToken(JwtGateError, RuntimeError):
-    """`gate.token` was read where no gate has looked at a request: a fault of the application, not of its caller."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "no gate has looked at this request: its view needs gate.requires(), or its app gate.protect()"
-        )
 
 
 class Gate:
@@ -71,6 +63,7 @@ class Gate:
         self.verifier: Verifier = verifier_for(Verifier, settings, verifier)
         self.settings = settings
         self.on_refusal = on_refusal
+        self._apps: WeakSet[Flask] = WeakSet()
         if app is not None:
             self.init_app(app)
 
@@ -81,6 +74,7 @@ class Gate:
         answers for all other places, as with any two error handlers in Flask.
         """
         app.register_error_handler(AuthError, self._answer)
+        self._apps.add(app)
 
     def requires(
         self, *requirements: Requirement | str, optional: bool = False
@@ -98,6 +92,7 @@ class Gate:
 
         def decorate(view: Callable[P, R]) -> Callable[P, R]:
             _check_function("requires", view)
+            self._check_order(view)
             if iscoroutinefunction(view):
                 return cast(Callable[P, R], self._around_async(view, requirement, optional))
             return self._around(view, requirement, optional)
@@ -126,7 +121,7 @@ class Gate:
         requirement, opened = demand(requirements), _endpoints(public)
 
         def guard() -> Response | None:
-            if self._is_open(opened) or _is_preflight():
+            if self._is_open(opened) or _is_left_to_flask():
                 return None
             try:
                 self._admit(requirement, optional)
@@ -153,27 +148,33 @@ class Gate:
         Raises NoToken where no gate has looked at the request. Where the gate let it in without credentials, raises
         MissingCredentials, and so the request is refused; `optional_token` is for such views.
         """
-        outcome = self._outcome()
-        if outcome is None:
+        if not has_request_context():
             raise NoToken
-        if isinstance(outcome, AuthError):
-            raise outcome
-        return outcome
+        return caller(request.environ, self.settings)
 
     @property
     def optional_token(self) -> AccessToken | None:
         """Who is calling, if that is known: None for a caller without credentials, on a public view and elsewhere."""
-        outcome = self._outcome()
-        return None if isinstance(outcome, AuthError) else outcome
+        return known_caller(request.environ, self.settings) if has_request_context() else None
 
-    def _outcome(self) -> Outcome | None:
-        return recall(request.environ, self.settings) if has_request_context() else None
+    def readiness(self) -> Response:
+        """A view for a readiness probe: 200 where all issuers in the settings have keys that serve, else 503.
+
+        `app.add_url_rule("/ready", view_func=gate.readiness)`; in a closed app, open it: `public=["readiness"]`. Where
+        keys are missing it loads them.
+        """
+        answer = readiness_of(self.verifier)
+        return Response(answer.body, answer.status, list(answer.headers))
+
+    def _check_order(self, view: object) -> None:
+        # `@gate.requires(…)` above `@app.get(…)` guards a name that Flask never calls: the view itself stays open.
+        for app in self._apps:
+            for endpoint, registered in app.view_functions.items():
+                if registered is view:
+                    raise SettingsError("requires", "must stand below @app.get(…): this view is registered", endpoint)
 
     def _admit(self, requirement: Requirement | None, optional: bool) -> None:
-        outcome = self._outcome()
-        if outcome is None:
-            outcome = keep(request.environ, self.settings, self.verifier.outcome(_as_sent()))
-        admit(outcome, requirement, optional=optional)
+        admit(outcome_of(request.environ, self.verifier), requirement, optional=optional)
 
     def _answer(self, error: AuthError) -> Response:
         refusal = refuse(error, self.settings)
@@ -216,18 +217,13 @@ class Gate:
         return endpoint in endpoints or self in getattr(view, _OPENED_BY, ())
 
 
-def _as_sent() -> CoreRequest:
-    environ = request.environ
-    return CoreRequest(environ["REQUEST_METHOD"], request_uri(environ), list(request.headers))
-
-
-def _is_preflight() -> bool:
+def _is_left_to_flask() -> bool:
     """The question that a browser asks without credentials, if Flask itself answers it.
 
     Where a view handles OPTIONS, the application's own code would run for a stranger.
     """
-    asked = "Origin" in request.headers and "Access-Control-Request-Method" in request.headers
-    return request.method == "OPTIONS" and asked and getattr(request.url_rule, "provide_automatic_options", False)
+    automatic = getattr(request.url_rule, "provide_automatic_options", False)
+    return automatic and is_preflight(request_of(request.environ))
 
 
 def _check_function(decorator: str, view: object) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, ParamSpec, TypeVar, overload
 
 from starlette.applications import Starlette
@@ -18,8 +19,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketState
 
-from .admission import NoToken, admit, caller, recall, refuse, verifier_for
-from .asgi import answer_errors, can_answer, outcome_of, raw_headers, send_refusal
+from .admission import NoToken, admit, caller, known_caller, refuse, verifier_for
+from .asgi import answer_errors, can_answer, lifespan, outcome_of, raw_headers, readiness_of, send_refusal
 from .core.access import AccessToken, Requirement, demand
 from .core.errors import AuthError, InvalidToken, Refusal, SettingsError
 from .core.settings import ApiSettings
@@ -53,7 +54,7 @@ class Gate:
         on_refusal: OnRefusal | None = None,
     ) -> None:
         self._settings = settings
-        self._verifier = verifier_for(AsyncVerifier, settings, verifier)
+        self.verifier: AsyncVerifier = verifier_for(AsyncVerifier, settings, verifier)
         self._answers = _Answers(settings, on_refusal)
         if app is not None:
             self.init_app(app)
@@ -71,7 +72,7 @@ class Gate:
         It takes functions (async or not, for HTTP or WebSockets), methods of endpoint classes, and such classes
         themselves. An AuthError that the endpoint raises is answered as well. Raises SettingsError.
         """
-        return Requires(self._verifier, self._answers, demand(requirements), optional)
+        return Requires(self.verifier, self._answers, demand(requirements), optional)
 
     def token(self, request: HTTPConnection) -> AccessToken:
         """Who is calling. To ask for it is to insist on it: raises an AuthError where the request came without.
@@ -82,8 +83,23 @@ class Gate:
 
     def optional_token(self, request: HTTPConnection) -> AccessToken | None:
         """Who is calling; None for a request without credentials, and where nobody has looked."""
-        outcome = recall(request.scope, self._settings)
-        return outcome if isinstance(outcome, AccessToken) else None
+        return known_caller(request.scope, self._settings)
+
+    def lifespan(self, app: Starlette) -> AbstractAsyncContextManager[None]:
+        """For `Starlette(lifespan=gate.lifespan)`: keys are loaded before the first request, and the verifier is closed
+        after the last. Within a lifespan of your own: `async with gate.lifespan(app): yield`.
+        """
+        return lifespan(self.verifier)
+
+    async def readiness(self, request: HTTPConnection) -> Response:
+        """An endpoint for a readiness probe: 200 where all issuers in the settings have keys that serve, else 503.
+
+        `Route("/ready", gate.readiness)`. Where keys are missing it loads them.
+        """
+        answer = await readiness_of(self.verifier)
+        response = Response(answer.body, answer.status)
+        response.raw_headers = raw_headers(answer)
+        return response
 
 
 class Requires:

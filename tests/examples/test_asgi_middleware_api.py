@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import httpx
 import pytest
 
-from jwtgate.tenant import Tenant
+from tests.serving import Example, running
 
-ROOT = Path(__file__).parents[2]
-IDENTIFIER = "https://messages.example/"
-START_WITHIN = 30.0  # seconds
-EXAMPLE = "examples.asgi_middleware_api:app"
+COMMAND = "uvicorn examples.asgi_middleware_api:app --fd {fd}"
 BARE = [
     ("cache-control", "no-store"),
     ("content-type", "application/json"),
@@ -31,12 +22,20 @@ Headers = dict[str, str]
 
 
 @dataclass(frozen=True)
-class Running:
-    """The example, and headers for it: of a machine that may read messages, and of one that may nothing."""
+class Running(Example):
+    """With headers: of a machine that may read messages, and of one that may nothing."""
 
-    address: str
-    reader: Headers
-    nobody: Headers
+    @property
+    def reader(self) -> Headers:
+        return bearer(self.may_read)
+
+    @property
+    def nobody(self) -> Headers:
+        return bearer(self.may_nothing)
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
 
     def get(self, path: str, headers: Headers | None = None, method: str = "GET") -> httpx.Response:
         return httpx.request(method, f"http://{self.address}{path}", headers=headers, trust_env=False)
@@ -44,52 +43,8 @@ class Running:
 
 @pytest.fixture(scope="module")
 def example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    tenant = Tenant()
-    log = tmp_path_factory.mktemp("uvicorn") / "log"
-    with tenant.serve() as served, socket.create_server(("127.0.0.1", 0)) as listening, log.open("wb") as output:
-        api = tenant.register_api(IDENTIFIER, permissions=["read:messages"])
-        application = tenant.create_application("Reader")
-        tenant.authorize(application, api, ["read:messages"])
-        running = Running(
-            address=f"127.0.0.1:{listening.getsockname()[1]}",
-            reader=bearer(tenant.client_credentials(application, api).access_token),
-            nobody=bearer(tenant.client_credentials(api.test_application, api).access_token),
-        )
-        settings = {"AUTH0_DOMAIN": served.url.removesuffix("/"), "AUTH0_AUDIENCE": IDENTIFIER}
-        child = subprocess.Popen(
-            # The port is taken already, and is handed over: nobody can come between.
-            [sys.executable, "-m", "uvicorn", EXAMPLE, "--fd", str(listening.fileno())],
-            cwd=ROOT,
-            env=environment() | settings,
-            pass_fds=[listening.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-        try:
-            wait_for(running, child, log)
-            yield running
-        finally:
-            child.terminate()
-            child.wait(10)
-
-
-def environment() -> dict[str, str]:
-    """Settings of whoever runs this test are not for the example."""
-    foreign = ("API_", "AUTH0_", "JWTGATE_", "UVICORN_", "WEB_CONCURRENCY")
-    return {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-
-
-def wait_for(running: Running, child: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + START_WITHIN
-    while child.poll() is None and time.monotonic() < deadline:
-        try:
-            running.get("/api/public")
-        except httpx.TransportError:
-            time.sleep(0.05)
-        else:
-            return
-    raise RuntimeError(f"the example must answer within {START_WITHIN:g} s; it said:\n{log.read_text()}")
+    with running(Running, COMMAND, tmp_path_factory.mktemp("example")) as example:
+        yield example
 
 
 def bearer(token: str) -> Headers:

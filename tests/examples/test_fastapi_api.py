@@ -3,38 +3,26 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http.client import HTTPResponse
-from pathlib import Path
 
 import pytest
 
-from jwtgate.tenant import Tenant
+from tests.serving import Example, running
 
-ROOT = Path(__file__).parents[2]
-IDENTIFIER = "https://messages.example/"
-START_WITHIN = 30.0  # seconds
-PREFIXES = ("API_", "AUTH0_", "JWTGATE_", "UVICORN_")
+COMMAND = "uvicorn examples.fastapi_api:app --fd {fd}"
 
 
 @dataclass(frozen=True)
-class Running:
-    """The example, and tokens for it: of a machine that may read messages, and of one that may nothing."""
-
-    port: int
-    reader: str
-    nobody: str
+class Running(Example):
+    """{token} in a header line is the token of a machine that may read messages."""
 
     def ask(self, *lines: bytes, path: str = "/api/private", method: str = "GET") -> tuple[int, HTTPResponse, bytes]:
         """Status, answer and body for a request with just these header lines after Host."""
         head = [f"{method} {path} HTTP/1.1".encode("latin-1"), b"Host: localhost", b"Connection: close"]
-        octets = b"\r\n".join([*head, *lines, b"", b""]).replace(b"{token}", self.reader.encode())
+        octets = b"\r\n".join([*head, *lines, b"", b""]).replace(b"{token}", self.may_read.encode())
         with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
             connection.sendall(octets)
             response = HTTPResponse(connection, method=method)
@@ -44,56 +32,8 @@ class Running:
 
 @pytest.fixture(scope="module")
 def example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    tenant = Tenant()
-    with tenant.serve() as served:
-        api = tenant.register_api(IDENTIFIER, permissions=["read:messages"])
-        application = tenant.create_application("Reader")
-        tenant.authorize(application, api, ["read:messages"])
-        running = Running(
-            port=free_port(),
-            reader=tenant.client_credentials(application, api).access_token,
-            nobody=tenant.client_credentials(api.test_application, api).access_token,
-        )
-        log = tmp_path_factory.mktemp("uvicorn") / "log"
-        with log.open("wb") as output:
-            settings = {"AUTH0_DOMAIN": served.url.removesuffix("/"), "AUTH0_AUDIENCE": IDENTIFIER}
-            child = start(running.port, settings, output.fileno())
-            try:
-                wait_for(running.port, child, log)
-                yield running
-            finally:
-                child.terminate()
-                child.wait(10)
-
-
-def start(port: int, settings: dict[str, str], output: int) -> subprocess.Popen[bytes]:
-    # Settings of whoever runs this test are not for the example.
-    own = {name: value for name, value in os.environ.items() if not name.startswith(PREFIXES)}
-    return subprocess.Popen(
-        [sys.executable, "-m", "uvicorn", "examples.fastapi_api:app", "--port", str(port)],
-        cwd=ROOT,
-        env=own | settings,
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=subprocess.STDOUT,
-    )
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
-
-
-def wait_for(port: int, child: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + START_WITHIN
-    while child.poll() is None and time.monotonic() < deadline:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    raise RuntimeError(f"the example must answer within {START_WITHIN:g} s; it said:\n{log.read_text()}")
+    with running(Running, COMMAND, tmp_path_factory.mktemp("example")) as example:
+        yield example
 
 
 def bearer(token: str) -> bytes:
@@ -116,11 +56,11 @@ def test_the_private_route_asks_for_a_token(example: Running) -> None:
 
 
 def test_the_private_route_takes_any_token_for_this_api(example: Running) -> None:
-    assert [example.ask(bearer(token))[0] for token in (example.reader, example.nobody)] == [200, 200]
+    assert [example.ask(bearer(token))[0] for token in example.tokens] == [200, 200]
 
 
 def test_the_scoped_route_takes_only_one_that_may_read(example: Running) -> None:
-    answers = [example.ask(bearer(token), path="/api/private-scoped") for token in (example.reader, example.nobody)]
+    answers = [example.ask(bearer(token), path="/api/private-scoped") for token in example.tokens]
     assert [status for status, _, _ in answers] == [200, 403]
     (challenge,) = answers[1][1].headers.get_all("WWW-Authenticate") or []
     assert challenge == (

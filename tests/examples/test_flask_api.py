@@ -2,37 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http.client import HTTPResponse
-from pathlib import Path
 
 import pytest
 
-from jwtgate.tenant import Tenant
+from tests.serving import Example, running
 
-ROOT = Path(__file__).parents[2]
-IDENTIFIER = "https://messages.example/"
-START_WITHIN = 30.0  # seconds
-PREFIXES = ("API_", "AUTH0_", "FLASK_", "GUNICORN_", "JWTGATE_")
 SERVERS = {
-    "flask": ["flask", "--app", "examples/flask_api.py", "run", "--port", "{port}"],
-    "gunicorn": ["gunicorn", "--bind", "127.0.0.1:{port}", "--threads", "4", "examples.flask_api:app"],
+    "flask": "flask --app examples/flask_api.py run --port {port}",
+    "gunicorn": "gunicorn --bind fd://{fd} --threads 4 examples.flask_api:app",
 }
 
 
 @dataclass(frozen=True)
-class Running:
-    """The example, and tokens for it: of a machine that may read messages, and of one that may nothing."""
-
-    port: int
-    reader: str
-    nobody: str
+class Running(Example):
+    """{token} in a header line is the token of a machine that may read messages."""
 
     def ask(self, *lines: bytes, path: str = "/api/private", method: str = "GET") -> tuple[int, HTTPResponse, bytes]:
         """Status, answer and body for a request with just these header lines after Host."""
@@ -44,7 +31,7 @@ class Running:
             b"",
             b"",
         ]
-        octets = b"\r\n".join(head).replace(b"{token}", self.reader.encode())
+        octets = b"\r\n".join(head).replace(b"{token}", self.may_read.encode())
         with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
             connection.sendall(octets)
             response = HTTPResponse(connection, method=method)
@@ -54,58 +41,8 @@ class Running:
 
 @pytest.fixture(scope="module", params=SERVERS)
 def example(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    tenant = Tenant()
-    with tenant.serve() as served:
-        api = tenant.register_api(IDENTIFIER, permissions=["read:messages"])
-        application = tenant.create_application("Reader")
-        tenant.authorize(application, api, ["read:messages"])
-        running = Running(
-            port=free_port(),
-            reader=tenant.client_credentials(application, api).access_token,
-            nobody=tenant.client_credentials(api.test_application, api).access_token,
-        )
-        log = tmp_path_factory.mktemp(request.param) / "log"
-        with log.open("wb") as output:
-            settings = {"AUTH0_DOMAIN": served.url.removesuffix("/"), "AUTH0_AUDIENCE": IDENTIFIER}
-            # Newer gunicorns leave a control socket at home.
-            child = start(SERVERS[request.param], running.port, settings | {"HOME": str(log.parent)}, output.fileno())
-            try:
-                wait_for(running.port, child, log)
-                yield running
-            finally:
-                child.terminate()
-                child.wait(10)
-
-
-def start(command: list[str], port: int, settings: dict[str, str], output: int) -> subprocess.Popen[bytes]:
-    # Settings of whoever runs this test are not for the example.
-    own = {name: value for name, value in os.environ.items() if not name.startswith(PREFIXES)}
-    module, *arguments = [word.format(port=port) for word in command]
-    return subprocess.Popen(
-        [sys.executable, "-m", module, *arguments],
-        cwd=ROOT,
-        env=own | settings,
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=subprocess.STDOUT,
-    )
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
-
-
-def wait_for(port: int, child: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + START_WITHIN
-    while child.poll() is None and time.monotonic() < deadline:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    raise RuntimeError(f"the example must answer within {START_WITHIN:g} s; it said:\n{log.read_text()}")
+    with running(Running, SERVERS[request.param], tmp_path_factory.mktemp(request.param)) as example:
+        yield example
 
 
 # --- what its page says -------------------------------------------------------------------------------------
@@ -124,11 +61,11 @@ def test_the_private_route_asks_for_a_token(example: Running) -> None:
 
 
 def test_the_private_route_takes_any_token_for_this_api(example: Running) -> None:
-    assert [example.ask(bearer(token))[0] for token in (example.reader, example.nobody)] == [200, 200]
+    assert [example.ask(bearer(token))[0] for token in example.tokens] == [200, 200]
 
 
 def test_the_scoped_route_takes_only_one_that_may_read(example: Running) -> None:
-    answers = [example.ask(bearer(token), path="/api/private-scoped") for token in (example.reader, example.nobody)]
+    answers = [example.ask(bearer(token), path="/api/private-scoped") for token in example.tokens]
     assert [status for status, _, _ in answers] == [200, 403]
     (challenge,) = answers[1][1].headers.get_all("WWW-Authenticate") or []
     assert challenge.endswith(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import datetime
+import datetime as dt
 import functools
 import http.server
 import os
@@ -24,6 +23,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
@@ -94,17 +94,15 @@ def certificate(path: Path) -> Path:
     """For that host, signed by nobody but itself."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, CDN)])
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     signed = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(now - dt.timedelta(hours=1))
+        .not_valid_after(now + dt.timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(CDN)]), critical=False)
         .sign(key, hashes.SHA256())
     )
-    pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     path.write_bytes(pem + signed.public_bytes(serialization.Encoding.PEM))
     return path
 
@@ -124,7 +122,9 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     log = tmp_path_factory.mktemp("uvicorn") / "log"
     with tenant.serve() as served, socket.create_server(("127.0.0.1", 0)) as listening, log.open("wb") as output:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        api = tenant.register_api(IDENTIFIER, name="Messages", rbac=True, permissions={"read:messages": "Read messages"})
+        api = tenant.register_api(
+            IDENTIFIER, name="Messages", rbac=True, permissions={"read:messages": "Read messages"}
+        )
         page = tenant.create_application("Documentation", kind="single_page", callbacks=[f"{url}/docs/oauth2-redirect"])
         machine = tenant.create_application("Machine", token_endpoint_auth="client_secret_basic")
         tenant.authorize(machine, api, ["read:messages"])
@@ -177,7 +177,12 @@ def browser(cdn: int, tmp_path: Path) -> Iterator[Chrome]:
     options.binary_location = CHROMIUM or ""
     options.accept_insecure_certs = True
     hosts = f"MAP {CDN}:443 127.0.0.1:{cdn}, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
-    for flag in (*FLAGS, "--no-proxy-server", f"--host-resolver-rules={hosts}", f"--user-data-dir={tmp_path / 'profile'}"):
+    for flag in (
+        *FLAGS,
+        "--no-proxy-server",
+        f"--host-resolver-rules={hosts}",
+        f"--user-data-dir={tmp_path / 'profile'}",
+    ):
         options.add_argument(flag)
     service = ChromeService(CHROMEDRIVER, log_output=str(tmp_path / "chromedriver.log"))
     driver = Chrome(options, service)
@@ -196,14 +201,16 @@ class Page:
 
     browser: Chrome
 
-    def find(self, css: str, within: WebElement | None = None) -> WebElement:
-        """The first that is shown, as soon as one is."""
+    def find(self, css: str, within: WebElement | None = None, saying: str = "") -> WebElement:
+        """The first that is shown and holds this text, as soon as there is one."""
 
         def look(_: object) -> WebElement | None:
             found = (within or self.browser).find_elements(By.CSS_SELECTOR, css)
-            return next((one for one in found if one.is_displayed()), None)
+            return next((one for one in found if one.is_displayed() and saying in one.text), None)
 
-        return WebDriverWait(self.browser, WITHIN).until(look, f"nothing to be seen of {css}")
+        # The page is drawn anew while it is looked at: what was found may be gone a moment later.
+        patient = WebDriverWait(self.browser, WITHIN, ignored_exceptions=[StaleElementReferenceException])
+        return patient.until(look, f"nothing to be seen of {css} {saying!r}")
 
     def click(self, css: str, within: WebElement | None = None) -> None:
         self.find(css, within).click()
@@ -217,8 +224,8 @@ class Page:
         answer = self.find(".live-responses-table .response", operation)
         return self.find(".response-col_status", answer).text, self.find(".response-col_description", answer).text
 
-    def authorize(self, flow: str) -> None:
-        """Open the dialog, choose the permission for this OAuth flow, and ask for a token."""
+    def authorize(self, flow: str, **fields: str) -> None:
+        """Open the dialog, fill it in for this OAuth flow, choose the permission, and ask for a token."""
         self.click(".auth-wrapper .authorize")
         self.find(".auth-container")
         (chosen,) = [
@@ -226,12 +233,16 @@ class Page:
             for one in self.browser.find_elements(By.CSS_SELECTOR, ".auth-container")
             if one.find_element(By.CSS_SELECTOR, ".flow code").text.startswith(flow)
         ]
+        for name, value in fields.items():
+            field = self.find(f"#{name}_{flow}", chosen)
+            field.clear()
+            field.send_keys(value)
         self.click(f"label[for^='read:messages-{flow}']", chosen)
         self.click(".authorize", chosen)
 
     def log_in(self, button: str) -> str:
         """Press this button of the tenant's page, which has opened in a window of its own; gives the page's text."""
-        (page,) = self.browser.window_handles[:1]
+        page = self.browser.current_window_handle
         WebDriverWait(self.browser, WITHIN).until(number_of_windows_to_be(2))
         (other,) = set(self.browser.window_handles) - {page}
         self.browser.switch_to.window(other)
@@ -243,7 +254,9 @@ class Page:
 
     def close_dialog(self) -> None:
         self.click(".close-modal")
-        WebDriverWait(self.browser, WITHIN).until(lambda browser: not browser.find_elements(By.CSS_SELECTOR, ".modal-ux"))
+        WebDriverWait(self.browser, WITHIN).until(
+            lambda browser: not browser.find_elements(By.CSS_SELECTOR, ".modal-ux")
+        )
 
 
 @pytest.fixture
@@ -263,20 +276,28 @@ def test_without_a_token_the_page_shows_the_refusal(page: Page) -> None:
 def test_whoever_logs_in_at_the_tenant_can_try_it_out(page: Page, example: Running, tmp_path: Path) -> None:
     page.authorize("authorizationCode")
     asked = page.log_in("accept")
-    assert [line for line in ("Ann", "read:messages – Read messages") if line in asked] == [
-        "Ann",
-        "read:messages – Read messages",
-    ]
-    assert page.find(".auth-container .auth-btn-wrapper").text.splitlines()[0] == "Logout"
+    assert all(shown in asked for shown in ("Ann", "read:messages – Read messages"))
+    page.find(".auth-container button", saying="Logout")
     page.close_dialog()
     status, answer = page.try_out(SCOPED)
     assert (status, f'"caller": "{example.user.user_id}"' in answer) == ("200", True)
     page.browser.save_screenshot(str(tmp_path / "tried-out.png"))
 
 
+def test_client_credentials_get_no_token_here_since_the_page_cannot_name_the_audience(
+    page: Page, example: Running
+) -> None:
+    page.authorize(
+        "clientCredentials", client_id=example.machine.client_id, client_secret=example.machine.client_secret
+    )
+    page.find(".auth-container .errors", saying="access_denied")
+    page.close_dialog()
+    assert page.try_out(SCOPED)[0] == "401"
+
+
 def test_whoever_declines_gets_no_token(page: Page) -> None:
     page.authorize("authorizationCode")
     page.log_in("deny")
-    assert "access_denied" in page.find(".errors").text
+    page.find(".errors", saying="access_denied")
     page.close_dialog()
     assert page.try_out(SCOPED)[0] == "401"

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http.client import HTTPResponse
-from pathlib import Path
 
 import pytest
 
-from jwtgate.tenant import Tenant
+from tests.serving import Example, running
 
-ROOT = Path(__file__).parents[2]
-IDENTIFIER = "https://messages.example/"
-START_WITHIN = 30.0  # seconds
-EXAMPLE = "examples.wsgi_middleware_api:app"
-FOREIGN = ("API_", "AUTH0_", "GUNICORN_", "JWTGATE_", "SCRIPT_NAME", "WEB_CONCURRENCY")
+COMMAND = "gunicorn --bind fd://{fd} --threads 4 examples.wsgi_middleware_api:app"
 BARE = [
     ("Cache-Control", "no-store"),
     ("Content-Type", "application/json"),
@@ -32,17 +23,21 @@ Answer = tuple[int, list[tuple[str, str]], bytes]
 
 
 @dataclass(frozen=True)
-class Running:
-    """The example, and header lines for it: of a machine that may read messages, and of one that may nothing."""
+class Running(Example):
+    """With header lines: of a machine that may read messages, and of one that may nothing."""
 
-    listening: tuple[str, int]
-    reader: str
-    nobody: str
+    @property
+    def reader(self) -> str:
+        return bearer(self.may_read)
+
+    @property
+    def nobody(self) -> str:
+        return bearer(self.may_nothing)
 
     def ask(self, target: str, *lines: str, method: str = "GET") -> Answer:
         """Status, header lines and body, without the lines that the server adds to every answer."""
         sent = "\r\n".join([f"{method} {target} HTTP/1.1", "Host: localhost", "Connection: close", *lines, "", ""])
-        with socket.create_connection(self.listening, timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
             connection.sendall(sent.encode("latin-1"))
             response = HTTPResponse(connection, method=method)
             response.begin()
@@ -52,52 +47,8 @@ class Running:
 
 @pytest.fixture(scope="module")
 def example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    tenant = Tenant()
-    home = tmp_path_factory.mktemp("gunicorn")
-    log = home / "log"
-    with tenant.serve() as served, socket.create_server(("127.0.0.1", 0)) as listening, log.open("wb") as output:
-        api = tenant.register_api(IDENTIFIER, permissions=["read:messages"])
-        application = tenant.create_application("Reader")
-        tenant.authorize(application, api, ["read:messages"])
-        running = Running(
-            listening=listening.getsockname(),
-            reader=bearer(tenant.client_credentials(application, api).access_token),
-            nobody=bearer(tenant.client_credentials(api.test_application, api).access_token),
-        )
-        settings = {"AUTH0_DOMAIN": served.url.removesuffix("/"), "AUTH0_AUDIENCE": IDENTIFIER, "HOME": str(home)}
-        child = subprocess.Popen(
-            # The port is taken already, and is handed over: nobody can come between.
-            [sys.executable, "-m", "gunicorn", "--bind", f"fd://{listening.fileno()}", "--threads", "4", EXAMPLE],
-            cwd=ROOT,
-            env=environment() | settings,
-            pass_fds=[listening.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-        try:
-            wait_for(running, child, log)
-            yield running
-        finally:
-            child.terminate()
-            child.wait(10)
-
-
-def environment() -> dict[str, str]:
-    """Settings of whoever runs this test are not for the example."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
-
-
-def wait_for(running: Running, child: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + START_WITHIN
-    while child.poll() is None and time.monotonic() < deadline:
-        try:
-            running.ask("/api/public")
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    raise RuntimeError(f"the example must answer within {START_WITHIN:g} s; it said:\n{log.read_text()}")
+    with running(Running, COMMAND, tmp_path_factory.mktemp("example")) as example:
+        yield example
 
 
 def bearer(token: str) -> str:
