@@ -183,13 +183,18 @@ class Verifier(Driver[Cut]):
                     for chunk in response.iter_raw() if body.packed else response.iter_bytes():
                         body.add(chunk)
             except Exception:
-                if cut.over:
-                    self._check_open()
-                    raise FetchFailed(f"not complete after {TOTAL_SECONDS:g} s", "deadline") from None
+                self._check_in_time(cut)
                 raise
             finally:
                 self._running.discard(cut)
+        # An answer without a length that is cut looks as if it were whole.
+        self._check_in_time(cut)
         return body.document()
+
+    def _check_in_time(self, cut: Cut) -> None:
+        if cut.over:
+            self._check_open()
+            raise FetchFailed(f"not complete after {TOTAL_SECONDS:g} s", "deadline")
 
     def _resolve(self, effect: ResolveIssuer) -> Any:
         try:
