@@ -215,7 +215,7 @@ def trouble(drive: Drive, verifier: Any, token: str) -> KeysUnavailable:
 def threads_ended() -> None:
     """Waits for the threads of a refresh."""
     for thread in threading.enumerate():
-        if thread.name.startswith("jwtgate"):
+        if thread.name in ("jwtgate-keys", "jwtgate-deadline"):
             thread.join(PATIENCE)
 
 

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import httpx
@@ -14,7 +15,7 @@ import pytest
 from jwtgate import ApiSettings, AsyncVerifier, Issuer, Verifier
 from jwtgate.core.effects import Fetch, FetchFailed
 from jwtgate.verifier.fetching import TOTAL_SECONDS, Body, Cut, failed
-from tests.loopback import JWKS, Clock, Drive, Origin, Tasks, Threads, both, trouble
+from tests.loopback import JWKS, Answer, Clock, Drive, Origin, Tasks, Threads, both, trouble
 from tests.making import API, Issuing
 
 FETCH = Fetch("https://issuer.test/keys", 10)
@@ -85,6 +86,27 @@ def test_a_callers_client_that_drips_is_given_up_too(clock: Clock, drive: Drive)
     trouble(drive, verifier, Issuing().token())
     assert time.monotonic() - began < TOTAL_SECONDS + 1.5
     assert verifier.status().issuers[0].trouble == "deadline"
+    client.close() if drive is Threads else asyncio.run(client.aclose())
+
+
+@both
+def test_a_callers_client_keeps_no_connection_that_a_fork_would_share(
+    origin: Origin, clock: Clock, drive: Drive
+) -> None:
+    connections = []
+
+    def seen(answer: Answer) -> Answer:
+        def answered(handler: BaseHTTPRequestHandler) -> None:
+            connections.append(handler.connection)
+            answer(handler)
+
+        return answered
+
+    origin.server.RequestHandlerClass.protocol_version = "HTTP/1.1"  # type: ignore[attr-defined]  # keeps connections
+    origin.answers = {path: seen(answer) for path, answer in origin.answers.items()}
+    client: Any = httpx.Client() if drive is Threads else httpx.AsyncClient()
+    drive.verify(drive.make(origin.settings(), http=client, clock=clock), origin.issuing.token())
+    assert len(connections) == len({id(one) for one in connections}) == 2
     client.close() if drive is Threads else asyncio.run(client.aclose())
 
 

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS, TOTAL_SECONDS = 3.0, 5.0  # of one document
 
-_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
+# Each document on a connection of its own, also where the client is the caller's: one that is kept would be shared with
+# the processes forked meanwhile, where one could read another's answer and so another issuer's keys; and no `Cut` could
+# end it, since only a new one is told of.
+_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "Connection": "close"}
 
 
 @functools.cache
