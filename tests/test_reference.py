@@ -35,7 +35,7 @@ def every_error(kind: type[AuthError] = AuthError) -> list[type[AuthError]]:
     return [found for child in kind.__subclasses__() for found in (child, *every_error(child))]
 
 
-@pytest.mark.parametrize("settings, section", [(ApiSettings, "ApiSettings"), (Issuer, "Issuer")])
+@pytest.mark.parametrize(("settings", "section"), [(ApiSettings, "ApiSettings"), (Issuer, "Issuer")])
 def test_every_setting_has_a_row(settings: type, section: str) -> None:
     assert names("settings.md", section) == [field.name for field in fields(settings)]
 

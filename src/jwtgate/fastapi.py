@@ -90,7 +90,7 @@ class Gate:
         async def admitted(
             connection: HTTPConnection,
             token: Annotated[AccessToken | None, Security(self.authenticate, scopes=handed_down)],
-            named: Annotated[None, Security(self.authenticate.named, scopes=names)],
+            named: Annotated[None, Security(self.authenticate._named, scopes=names)],
         ) -> AccessToken | None:
             # Once more: with `dependency_overrides` the gate may not have seen this request yet.
             self._stand_at(connection)
@@ -161,9 +161,9 @@ class Authenticate(SecurityBase):
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
-        self.model = _scheme(gate.settings)
-        self.scheme_name = _scheme_name(gate.settings)
-        self.named = _Named(self.model, self.scheme_name)
+        self.model: models.SecurityBase = _scheme(gate.settings)
+        self.scheme_name: str = _scheme_name(gate.settings)
+        self._named = _Named(self.model, self.scheme_name)
 
     async def __call__(self, connection: HTTPConnection, names: SecurityScopes) -> AccessToken | None:
         """The token; None only where credentials are optional and missing. Raises AuthError."""
@@ -177,8 +177,8 @@ class _Named(SecurityBase):
     """The same security scheme, for documentation alone: shows the names that a route asks for."""
 
     def __init__(self, model: models.SecurityBase, scheme_name: str) -> None:
-        self.model = model
-        self.scheme_name = scheme_name
+        self.model: models.SecurityBase = model
+        self.scheme_name: str = scheme_name
 
     async def __call__(self) -> None:
         """Nothing is decided here."""

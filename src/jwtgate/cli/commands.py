@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     # Its tracebacks show local variables, and those hold tokens.
@@ -50,7 +50,7 @@ def demo(
     raise typer.Exit(run(console(), as_json=as_json, serve=serve))
 
 
-tenant = typer.Typer(no_args_is_help=True, help="A local tenant: get tokens without an identity provider.")
+tenant: typer.Typer = typer.Typer(no_args_is_help=True, help="A local tenant: get tokens without an identity provider.")
 app.add_typer(tenant, name="tenant")
 
 

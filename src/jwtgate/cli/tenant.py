@@ -39,7 +39,7 @@ LOG: Final = "%(asctime)s %(levelname)-7s %(message)s"
 SAMPLE: Final = "sample.yaml"
 SHOWN = 5  # permissions of one API in one line
 
-logger = logging.getLogger("jwtgate.tenant")
+logger: logging.Logger = logging.getLogger("jwtgate.tenant")
 
 
 @dataclass(frozen=True, slots=True)

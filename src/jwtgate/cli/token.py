@@ -107,7 +107,7 @@ class Refused(Exception):
         super().__init__(f"{status} {error}: {description}" if description else f"{status} {error}")
         said = f"{error}: {description}"
         self.answer = answer
-        self.advice = next((advice for pattern, advice in ADVICE.items() if re.search(pattern, said)), None)
+        self.advice: str | None = next((advice for pattern, advice in ADVICE.items() if re.search(pattern, said)), None)
 
 
 def run(console: Console, wanted: Wanted, *, raw: bool = False, full: bool = False, api_url: str = SOMEWHERE) -> int:

@@ -39,7 +39,7 @@ from .people import Organization, Role, User, with_permissions
 from .registry import Keeper, Registry
 from .scopes import held_permissions
 
-logger = logging.getLogger("jwtgate.tenant")
+logger: logging.Logger = logging.getLogger("jwtgate.tenant")
 
 
 class Directory:

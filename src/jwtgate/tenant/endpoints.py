@@ -44,7 +44,7 @@ PREFLIGHT = {
 # What ties a login to the browser in which it began, so that no other site can finish it there.
 BROWSER_COOKIE = "jwtgate_tenant_browser"
 
-logger = logging.getLogger("jwtgate.tenant")
+logger: logging.Logger = logging.getLogger("jwtgate.tenant")
 
 
 class Issuing(Protocol):

@@ -21,7 +21,7 @@ CODES: Mapping[str, tuple[str, str]] = {
     "refresh_token": ("sertft", "fertft"),
 }
 
-logger = logging.getLogger("jwtgate.tenant.events")
+logger: logging.Logger = logging.getLogger("jwtgate.tenant.events")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

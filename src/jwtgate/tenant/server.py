@@ -19,7 +19,7 @@ BACKLOG = 1024  # connections that may wait: a cold start of many clients comes 
 PORTS = range(65_536)
 POLL = 0.05  # seconds until a server that is told to stop hears it
 
-logger = logging.getLogger("jwtgate.tenant")
+logger: logging.Logger = logging.getLogger("jwtgate.tenant")
 
 
 class Server:
@@ -36,7 +36,7 @@ class Server:
             self._wsgi = make_server(
                 host, port, endpoints, threaded=True, request_handler=QuietHandler, fd=listening.fileno()
             )
-        self.url = f"http://{_name(host)}:{self._wsgi.port}/"
+        self.url: str = f"http://{_name(host)}:{self._wsgi.port}/"
         self._thread = threading.Thread(
             target=self._wsgi.serve_forever, args=(POLL,), name=f"jwtgate tenant at {self.url}", daemon=True
         )
