@@ -218,9 +218,17 @@ def test_the_environment_is_looked_at(url: str, proxy: str | None, environ: dict
 
 
 @pytest.mark.parametrize("url", [HERE, "http://127.0.0.1:8400/"])
-def test_a_proxys_password_is_not_shown(url: str) -> None:
-    (finding,) = diagnosis.surroundings(url, "http://me:hunter2@proxy:3128/", {})
-    assert finding.data == {"proxy": "http://proxy:3128/"}
+@pytest.mark.parametrize(
+    ("proxy", "shown"),
+    [
+        ("http://me:hunter2@proxy:3128/", "http://proxy:3128/"),
+        ("me:hunter2@proxy:3128", "proxy:3128"),
+        ("me:hunter2://x@proxy:3128", "proxy:3128"),
+    ],
+)
+def test_a_proxys_password_is_not_shown(url: str, proxy: str, shown: str) -> None:
+    (finding,) = diagnosis.surroundings(url, proxy, {})
+    assert finding.data == {"proxy": shown}
     assert "hunter2" not in repr(dataclasses.astuple(finding))
 
 

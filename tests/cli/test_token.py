@@ -413,6 +413,12 @@ def test_nobody_there_is_no_answer() -> None:
     assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (3, "", 1)
 
 
+@pytest.mark.parametrize("host", ["a..b", "xn--", "a" * 70 + ".test"])
+def test_a_name_that_no_host_can_have_is_no_answer(host: str) -> None:
+    done = here("token", "--issuer", f"https://{host}/", "--client-id", "x", env=nothing(CLIENT_SECRET="x"))
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (3, "", 1)
+
+
 def test_a_proxy_in_the_environment_is_not_asked_about_loopback(ask: Ask) -> None:
     nobody = "http://127.0.0.1:1"
     proxies = {"HTTP_PROXY": nobody, "http_proxy": nobody, "ALL_PROXY": nobody, "NO_PROXY": "", "no_proxy": ""}

@@ -223,6 +223,19 @@ def test_the_keys_of_an_issuer_that_nobody_uses_make_room() -> None:
     assert {keys.issuer.url for keys in world.known()} == set(urls) - {urls[1], urls[2]}
 
 
+def test_made_up_issuers_do_not_push_out_the_keys_of_real_ones() -> None:
+    world = World(lambda stated, request: Issuer(stated))
+    world.ask(FIRST.token())
+    (real,) = world.known()
+    real.settle(next(iter(attempts(world, real))))
+    for n in range(RESOLVED + 5):
+        world.at = 1.0 + n
+        world.ask(Issuing(url=f"https://made-up-{n}.test/").token())
+    known = world.known()
+    assert len(known) == RESOLVED
+    assert real in known
+
+
 def test_a_refresh_that_no_request_asks_for_is_for_issuers_in_use() -> None:
     world = World(Tenants(Issuer(FIRST.url)), [Issuer(FIXED.url)])
     world.ask(FIXED.token())

@@ -295,6 +295,22 @@ def test_a_verifier_knows_its_real_keys_again_afterwards() -> None:
             verifier.verify(taken)
 
 
+def test_nothing_is_fetched_when_the_app_warms_up_or_is_asked_whether_it_is_ready() -> None:
+    real = Tenant("https://real.test/")
+    transport = real.transport()
+    settings = ApiSettings(identifier=IDENTIFIER, issuers=[Issuer("https://real.test/"), Issuer("https://other.test/")])
+    stood_for = ApiSettings(identifier=IDENTIFIER, issuers=[Issuer("https://real.test/")])
+    with httpx.Client(transport=transport) as http, Verifier(stood_for, http=http) as verifier:
+        with standing_in(stood_for, Tenant()):
+            assert verifier.warm_up().ready
+            assert verifier.ready()
+            assert not Verifier(settings, http=http).ready()  # nobody stands in for the other issuer
+        assert transport.requests == []
+        assert not verifier.ready()
+        assert verifier.warm_up().ready
+        assert transport.requests
+
+
 def test_the_verifiers_own_code_is_back_afterwards(tenant: Tenant) -> None:
     before = IssuerKeys.find
     with standing_in(api(), tenant):

@@ -102,7 +102,8 @@ def test_a_callers_client_keeps_no_connection_that_a_fork_would_share(
 
         return answered
 
-    origin.server.RequestHandlerClass.protocol_version = "HTTP/1.1"  # type: ignore[attr-defined]  # keeps connections
+    handler: Any = origin.server.RequestHandlerClass
+    handler.protocol_version, handler.timeout = "HTTP/1.1", 1.0  # keeps connections, for a second
     origin.answers = {path: seen(answer) for path, answer in origin.answers.items()}
     client: Any = httpx.Client() if drive is Threads else httpx.AsyncClient()
     drive.verify(drive.make(origin.settings(), http=client, clock=clock), origin.issuing.token())

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, Literal
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from jwtgate.core.compact import parse_json
 from jwtgate.core.discovery import METADATA_DEPTH, METADATA_MEMBERS
@@ -275,6 +275,7 @@ def surroundings(url: str, proxy: str | None, environ: Mapping[str, str]) -> Ite
 
 
 def _bare(proxy: str) -> str:
-    """A proxy's address without the name and password in it."""
-    parts = urlsplit(proxy)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    """A proxy's address without the name and password in it, whether or not it is written as a URL."""
+    before, _, rest = proxy.rpartition("@")
+    scheme, separator, _ = before.partition("://")
+    return f"{scheme}://{rest}" if separator and scheme.isalnum() else rest

@@ -55,7 +55,7 @@ def run(console: Console, settings: ApiSettings, *, as_json: bool = False) -> in
     healthy = all(report.healthy for report in reports)
     if as_json:
         issuers = [{**asdict(report), "healthy": report.healthy} for report in reports]
-        console.print_json(data={"healthy": healthy, "issuers": issuers})
+        console.print_json(data={"healthy": healthy, "issuers": issuers}, ensure_ascii=True)
     else:
         _show(console, reports, asks_resolver=settings.resolver is not None)
     return 0 if healthy else FAULTY

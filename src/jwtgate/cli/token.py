@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import httpx
 import typer
@@ -172,7 +173,7 @@ def find_secret(*, from_stdin: bool) -> tuple[str, str]:
 
 def _client(issuer: Issuer) -> httpx.Client:
     # A proxy that the environment names knows nothing of this machine's loopback.
-    return httpx.Client(timeout=TIMEOUT, trust_env=httpx.URL(issuer.url).host not in LOOPBACK)
+    return httpx.Client(timeout=TIMEOUT, trust_env=urlsplit(issuer.url).hostname not in LOOPBACK)
 
 
 def find_endpoint(http: httpx.Client, issuer: Issuer) -> str:
@@ -221,7 +222,7 @@ def _exchange(http: httpx.Client, method: str, url: str, **request: Any) -> tupl
                 body += part
                 if len(body) > LIMIT:
                     raise NoAnswer(f"{url} answered more than {LIMIT} bytes")
-    except httpx.HTTPError as fault:
+    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as fault:
         raise NoAnswer(f"no answer from {url}: {_told(str(fault) or type(fault).__name__)}") from fault
     return response.status_code, bytes(body)
 

@@ -281,8 +281,10 @@ class Keyring(dict[str, IssuerKeys]):
         # Each step is one that no other thread can be in the middle of.
         own = self._resolved.setdefault(issuer, own)
         while len(self._resolved) > RESOLVED:
-            oldest = min(list(self._resolved.items()), key=lambda known: known[1].used_at)[0]
-            self._resolved.pop(oldest, None)
+            # Those without keys first: a flood of made-up issuers must not push out the keys of real ones.
+            others = [known for known in list(self._resolved.items()) if known[1] is not own]
+            first = min(others, key=lambda known: (known[1].state.keys is not None, known[1].used_at))[0]
+            self._resolved.pop(first, None)
         return own
 
     def wants(self, keys: IssuerKeys) -> bool:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from jwtgate.core.compact import Unverified
-from jwtgate.core.effects import Flow
+from jwtgate.core.effects import Flow, LoadKeys
 from jwtgate.core.errors import SettingsError, listed
 from jwtgate.core.jwk import KeySet, SharedSecret, VerificationKey, read_jwks
 from jwtgate.core.keys import IssuerKeys
@@ -189,24 +189,42 @@ def standing_in(
     _standing.append(stand_in)
     # From outside: what production runs has no door for this.
     IssuerKeys.find = _find  # type: ignore[method-assign]
+    IssuerKeys.refresh = _refresh  # type: ignore[method-assign]
+    IssuerKeys.ready = _ready  # type: ignore[method-assign]
     try:
         yield stand_in
     finally:
         _standing.remove(stand_in)
         if not _standing:
             IssuerKeys.find = _find_really  # type: ignore[method-assign]
+            IssuerKeys.refresh = _refresh_really  # type: ignore[method-assign]
+            IssuerKeys.ready = _ready_really  # type: ignore[method-assign]
 
 
 _standing: list[StandIn] = []  # in this process, oldest first
 _find_really = IssuerKeys.find
+_refresh_really = IssuerKeys.refresh
+_ready_really = IssuerKeys.ready
+
+
+def _stood_in(keys: IssuerKeys) -> KeySet | None:
+    found = (stand_in.keys_for(keys) for stand_in in reversed(_standing))
+    return next((key_set for key_set in found if key_set is not None), None)
 
 
 def _find(self: IssuerKeys, token: Unverified) -> Flow[VerificationKey]:
-    for stand_in in reversed(_standing):
-        keys = stand_in.keys_for(self)
-        if keys is not None:
-            return keys.find(token.kid, token.algorithm, self.issuer.url)
+    keys = _stood_in(self)
+    if keys is not None:
+        return keys.find(token.kid, token.algorithm, self.issuer.url)
     return (yield from _find_really(self, token))
+
+
+def _refresh(self: IssuerKeys, now: float) -> LoadKeys | None:
+    return _refresh_really(self, now) if _stood_in(self) is None else None
+
+
+def _ready(self: IssuerKeys, now: float) -> bool:
+    return _ready_really(self, now) if _stood_in(self) is None else True
 
 
 def _new_tenant() -> Tenant:
