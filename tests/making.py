@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import get_default_algorithms
 
 from jwtgate.core.effects import (
+    Decrypt,
     Document,
     Effect,
     Fetch,
@@ -22,9 +23,12 @@ from jwtgate.core.effects import (
     Moment,
     Now,
     ReadFile,
+    RememberProof,
     ResolveIssuer,
     Settle,
 )
+from jwtgate.core.errors import StoreUnavailable
+from jwtgate.stores import MemoryStore, Store
 
 T = TypeVar("T")
 
@@ -236,11 +240,12 @@ def drive(
     moment: Moment = MOMENT,
     documents: Documents | None = None,
     fetched: list[str] | None = None,
+    store: Store | None = None,
 ) -> T:
     """What comes out of a flow whose effects are performed from data.
 
     documents: by address, or a file's path; one that is not there cannot be had. fetched: grows by every address and
-    path asked for.
+    path asked for. store: of seen proofs; a new one unless given.
     """
     step: Any = flow.send
     answer: Any = None
@@ -248,8 +253,11 @@ def drive(
         while True:
             effect = step(answer)
             try:
-                step, answer = flow.send, _perform(effect, moment, documents or {}, fetched)
-            except FetchFailed as failure:
+                if isinstance(effect, RememberProof):
+                    step, answer = flow.send, (store or MemoryStore()).remember(effect, moment.wall)
+                else:
+                    step, answer = flow.send, _perform(effect, moment, documents or {}, fetched)
+            except (FetchFailed, StoreUnavailable) as failure:
                 step, answer = flow.throw, failure
     except StopIteration as end:
         return cast(T, end.value)
@@ -266,6 +274,8 @@ def _perform(effect: Effect, moment: Moment, documents: Documents, fetched: list
             return effect.keys.settle(effect.attempt)
         case ResolveIssuer():
             return effect.resolver(effect.stated, effect.request)
+        case Decrypt():
+            return effect.decrypt(effect.encrypted_key, effect.algorithm)
         case Fetch():
             return _document(effect.url, documents, fetched)
         case ReadFile():

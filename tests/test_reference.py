@@ -11,8 +11,8 @@ from typer.main import get_command
 from jwtgate import AccessToken, ApiSettings, AuthError, Issuer
 from jwtgate.cli.commands import app
 from jwtgate.core.effects import Trouble
+from jwtgate.core.environment import ENVIRONMENT
 from jwtgate.core.events import KeyEvent
-from jwtgate.core.settings import ENVIRONMENT
 from jwtgate.core.status import Counters, IssuerStatus
 from jwtgate.tenant.setup import SECTIONS, TENANT
 

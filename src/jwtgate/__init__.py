@@ -2,6 +2,7 @@
 
 from .core.access import AccessToken, Actor, Requirement, all_of, any_of, authenticated, claim, permission, scope
 from .core.advice import Cause
+from .core.decryption_keys import DecryptionKey
 from .core.errors import (
     AuthError,
     InsufficientAuthentication,
@@ -18,6 +19,7 @@ from .core.errors import (
     Unavailable,
 )
 from .core.examination import Examination, Finding
+from .core.possession import ProofOfPossession
 from .core.request import Request
 from .core.settings import ApiSettings, Issuer
 from .verifier import AsyncVerifier, Verifier
@@ -29,6 +31,7 @@ __all__ = [
     "AsyncVerifier",
     "AuthError",
     "Cause",
+    "DecryptionKey",
     "Examination",
     "Finding",
     "InsufficientAuthentication",
@@ -41,6 +44,7 @@ __all__ = [
     "KeysUnavailable",
     "MissingCredentials",
     "NonceRequired",
+    "ProofOfPossession",
     "Request",
     "Requirement",
     "SettingsError",

@@ -95,6 +95,15 @@ def known_caller(memory: Memory, settings: ApiSettings) -> AccessToken | None:
     return outcome if isinstance(outcome, AccessToken) else None
 
 
+def told(memory: Memory, settings: ApiSettings) -> tuple[tuple[str, str], ...]:
+    """What a good request's answer carries besides what the app says: the nonce for its sender's next proof.
+
+    RFC 9449 section 8.2: so a client always has a fresh one, and no request is sent twice for want of it.
+    """
+    token = known_caller(memory, settings)
+    return () if token is None or token.dpop_nonce is None else (("DPoP-Nonce", token.dpop_nonce),)
+
+
 def refuse(error: AuthError, settings: ApiSettings) -> Refusal:
     """The answer to the client, also for an error that an application raised itself; it is then in the log."""
     log_refusal(error)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
+from urllib.parse import quote
 
-from .admission import NOT_READY, READY, admit, keep, recall, refuse, verifier_for
+from .admission import NOT_READY, READY, admit, keep, recall, refuse, told, verifier_for
 from .core.access import Requirement
 from .core.errors import AuthError, Refusal
+from .core.mtls import certificate_of_pem
 from .core.paths import PUBLIC, PathRules, Verdict, is_preflight
 from .core.request import Request
 from .core.settings import ApiSettings
@@ -25,6 +27,8 @@ REQUESTS = ("http", "websocket")
 TOKEN = "jwtgate.token"  # where the app finds the AccessToken in its scope
 DENIAL = "websocket.http.response"  # the extension by which a WebSocket handshake gets an HTTP answer
 CLOSE: Message = {"type": "websocket.close", "code": 1008, "reason": ""}  # RFC 6455 section 7.4.1: a policy violation
+BEGUN = frozenset({"http.response.start", "websocket.accept"})
+PATH = "/!$&'()*+,;=:@~"  # what a path may hold as it is, beside letters, digits and -._ (RFC 3986 section 3.3)
 ANSWERED = frozenset({"http.response.start", f"{DENIAL}.start", "websocket.close"})
 
 
@@ -88,7 +92,7 @@ class JwtGateMiddleware:
             scope.setdefault(TOKEN, None)
         else:
             scope[TOKEN] = admit(await outcome_of(scope, self._verifier), verdict.requirement)
-        await self._app(scope, receive, send)
+        await self._app(scope, receive, telling(scope, self._settings, send))
 
     def _verdict(self, scope: Scope) -> Verdict:
         if scope.get("method") == "OPTIONS" and is_preflight(request_of(scope)):
@@ -113,13 +117,32 @@ def request_of(scope: Scope) -> Request:
     The URL is the one that the server was reached by: nothing of it comes from the Host header.
     """
     lines = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
-    return Request(scope.get("method", "GET"), _url(scope), lines)  # a WebSocket handshake is a GET
+    # A WebSocket handshake is a GET.
+    return Request(scope.get("method", "GET"), _url(scope), lines, _certificate(scope), _peer(scope))
+
+
+def _certificate(scope: Scope) -> bytes | None:
+    """Of the TLS connection itself: the ASGI TLS extension has PEM, the client's own certificate first.
+
+    Where a server that was told to verify it found a fault, there is none.
+    """
+    tls = (scope.get("extensions") or {}).get("tls")
+    if not tls or tls.get("client_cert_error"):
+        return None
+    pem = next(iter(tls.get("client_cert_chain") or ()), None)
+    return None if pem is None else certificate_of_pem(pem)
+
+
+def _peer(scope: Scope) -> str | None:
+    client = scope.get("client")  # none on a Unix socket
+    return client[0] if client else None
 
 
 def _url(scope: Scope) -> str:
     host, port = scope.get("server") or ("", None)
-    authority = f"{host}:{port}" if port else host
-    raw: bytes = scope.get("raw_path") or scope["path"].encode()
+    name = f"[{host}]" if ":" in host else host
+    authority = f"{name}:{port}" if port else name
+    raw: bytes = scope.get("raw_path") or quote(scope["path"], safe=PATH).encode()
     query: bytes = scope.get("query_string", b"")
     target = raw + b"?" + query if query else raw
     return f"{scope.get('scheme', 'http')}://{authority}{target.decode('latin-1')}"
@@ -159,6 +182,33 @@ async def readiness_of(verifier: AsyncVerifier) -> Refusal:
     An instance that gets no traffic before it is ready must not wait for traffic to become so.
     """
     return READY if verifier.ready() or (await verifier.warm_up()).ready else NOT_READY
+
+
+def telling(scope: Scope, settings: ApiSettings, send: Send) -> Send:
+    """The same, and the answer to a request with a good proof also carries the nonce for its sender's next one."""
+    if settings.dpop_nonce_key is None:
+        return send
+
+    async def tell(message: Message) -> None:
+        if message["type"] in BEGUN:
+            lines = [(name.lower().encode(), value.encode()) for name, value in told(scope, settings)]
+            names = {name for name, _ in lines}
+            kept = [line for line in message.get("headers", ()) if line[0] not in names]
+            message = {**message, "headers": [*kept, *lines]}
+        await send(message)
+
+    return tell
+
+
+class Telling:
+    """An app whose answers carry the nonces: for posts that stand inside of it."""
+
+    def __init__(self, app: App, settings: ApiSettings) -> None:
+        self._app = app
+        self._settings = settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, telling(scope, self._settings, send))
 
 
 def can_answer(scope: Scope) -> bool:

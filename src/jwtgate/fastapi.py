@@ -25,8 +25,8 @@ from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 from starlette.websockets import WebSocketState
 
-from .admission import admit, refuse, verifier_for
-from .asgi import App, can_answer, lifespan, outcome_of, readiness_of, send_refusal
+from .admission import admit, refuse, told, verifier_for
+from .asgi import App, Telling, can_answer, lifespan, outcome_of, readiness_of, send_refusal
 from .core.access import AccessToken, Requirement, demand
 from .core.errors import AuthError, JwtGateError, MissingCredentials
 from .core.settings import ApiSettings, Issuer
@@ -46,7 +46,8 @@ class Gate:
     """Stands before the routes of FastAPI apps.
 
     settings: what this API accepts.
-    app: needed only where AuthErrors are to be answered that a route raises before any gate has seen its request.
+    app: needed only where AuthErrors are to be answered that a route raises before any gate has seen its request; and,
+        with `dpop_nonce_key`, where routes return Responses of their own, which are to carry the nonces too.
     verifier: verifies the tokens; must have the same settings. None makes one.
     on_refusal: called with the error and the request (or WebSocket) before a refusal is sent. It may return a Response
         of its own, None sends the standard one. A plain or an async function; a plain one must not block.
@@ -69,6 +70,8 @@ class Gate:
         self.authenticate: Final = Authenticate(self)
         if app is not None:
             self._answer_in(app.exception_handlers)
+            if settings.dpop_nonce_key is not None:
+                app.add_middleware(Telling, settings=settings)
 
     def requires(self, *requirements: Requirement | str, optional: bool = False) -> Any:
         """A `Security(…)`: the route runs only for a valid token that meets all of these; none means any valid token.
@@ -165,10 +168,13 @@ class Authenticate(SecurityBase):
         self.scheme_name: str = _scheme_name(gate.settings)
         self._named = _Named(self.model, self.scheme_name)
 
-    async def __call__(self, connection: HTTPConnection, names: SecurityScopes) -> AccessToken | None:
+    async def __call__(
+        self, connection: HTTPConnection, names: SecurityScopes, response: Response
+    ) -> AccessToken | None:
         """The token; None only where credentials are optional and missing. Raises AuthError."""
         self._gate._stand_at(connection)
         outcome = await outcome_of(connection.scope, self._gate.verifier)
+        response.headers.update(dict(told(connection.scope, self._gate.settings)))
         wanted = [name for name in names.scopes if name != _OPTIONAL]
         return admit(outcome, demand(wanted), optional=_OPTIONAL in names.scopes)
 

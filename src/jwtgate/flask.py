@@ -17,10 +17,10 @@ from inspect import iscoroutinefunction
 from typing import Any, ParamSpec, TypeVar, cast
 from weakref import WeakSet
 
-from flask import Blueprint, Flask, Request, Response, current_app, has_request_context, request
+from flask import Blueprint, Flask, Request, Response, after_this_request, current_app, has_request_context, request
 from flask.typing import ResponseReturnValue
 
-from .admission import NoToken, admit, caller, known_caller, refuse, verifier_for
+from .admission import NoToken, admit, caller, known_caller, refuse, told, verifier_for
 from .core.access import AccessToken, Requirement, demand
 from .core.errors import AuthError, SettingsError
 from .core.paths import is_preflight
@@ -175,6 +175,9 @@ class Gate:
 
     def _admit(self, requirement: Requirement | None, optional: bool) -> None:
         admit(outcome_of(request.environ, self.verifier), requirement, optional=optional)
+        lines = told(request.environ, self.settings)
+        if lines:
+            after_this_request(lambda response: _with(response, lines))
 
     def _answer(self, error: AuthError) -> Response:
         refusal = refuse(error, self.settings)
@@ -215,6 +218,11 @@ class Gate:
             return False
         view = current_app.view_functions.get(endpoint)
         return endpoint in endpoints or self in getattr(view, _OPENED_BY, ())
+
+
+def _with(response: Response, lines: Iterable[tuple[str, str]]) -> Response:
+    response.headers.update(dict(lines))
+    return response
 
 
 def _is_left_to_flask() -> bool:

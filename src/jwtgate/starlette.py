@@ -19,8 +19,18 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketState
 
-from .admission import NoToken, admit, caller, known_caller, refuse, verifier_for
-from .asgi import answer_errors, can_answer, lifespan, outcome_of, raw_headers, readiness_of, send_refusal
+from .admission import NoToken, admit, caller, known_caller, refuse, told, verifier_for
+from .asgi import (
+    Telling,
+    answer_errors,
+    can_answer,
+    lifespan,
+    outcome_of,
+    raw_headers,
+    readiness_of,
+    send_refusal,
+    telling,
+)
 from .core.access import AccessToken, Requirement, demand
 from .core.errors import AuthError, InvalidToken, Refusal, SettingsError
 from .core.settings import ApiSettings
@@ -138,7 +148,7 @@ class Requires:
             connection = _connection(args, kwargs)
             try:
                 await self._admit(connection.scope)
-                return await run(*args, **kwargs)
+                return self._answers.tell(await run(*args, **kwargs), connection)
             except AuthError as error:
                 if isinstance(connection, WebSocket):
                     return await self._answers.to_websocket(error, connection)
@@ -149,8 +159,8 @@ class Requires:
     def _class(self, endpoint: type[C]) -> type[C]:
         async def dispatch(self_: Any) -> None:
             async def inside(scope: Scope, receive: Receive, send: Send) -> None:
-                self_.send = send
                 await self._admit(scope)
+                self_.send = self._answers.telling(scope, send)
                 await endpoint.dispatch(self_)
 
             await answer_errors(inside, self._answers, self_.scope, self_.receive, self_.send)
@@ -254,6 +264,16 @@ class _Answers:
         else:
             await send_refusal(refuse(error, self._settings), scope, receive, send)
 
+    def telling(self, scope: Scope, send: Send) -> Send:
+        """What sends the answers of a good request, with the nonce for its sender's next proof."""
+        return telling(scope, self._settings, send)
+
+    def tell(self, answer: Any, connection: HTTPConnection) -> Any:
+        """An endpoint's answer, with that nonce."""
+        if isinstance(answer, Response):
+            answer.headers.update(dict(told(connection.scope, self._settings)))
+        return answer
+
     async def to_websocket(self, error: AuthError, websocket: WebSocket) -> None:
         """Before it was accepted, the refusal; then a close (1008). One that is closed already lets the error go."""
         if websocket.application_state is WebSocketState.CONNECTING:
@@ -305,14 +325,14 @@ class _Guard:
         self._answers = answers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await answer_errors(self._app, self._answers, scope, receive, send)
+        await answer_errors(self._app, self._answers, scope, receive, self._answers.telling(scope, send))
 
 
 class _Authentication(AuthenticationMiddleware):
     """Starlette's own, but a refusal leaves it as an AuthError: `on_error` cannot answer a WebSocket."""
 
     def __init__(self, app: ASGIApp, backend: JwtGateBackend, answers: _Answers) -> None:
-        super().__init__(app, backend, on_error=self._raise)
+        super().__init__(Telling(app, backend._settings), backend, on_error=self._raise)
         self._answers = answers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

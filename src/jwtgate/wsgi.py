@@ -10,9 +10,10 @@ from typing import Any
 from urllib.parse import quote
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from .admission import NOT_READY, READY, admit, keep, recall, refuse, verifier_for
+from .admission import NOT_READY, READY, admit, keep, recall, refuse, told, verifier_for
 from .core.access import Requirement
 from .core.errors import AuthError, Refusal
+from .core.mtls import certificate_of_pem
 from .core.paths import PUBLIC, PathRules, Verdict, is_preflight
 from .core.request import Request
 from .core.settings import ApiSettings
@@ -66,7 +67,7 @@ class JwtGateMiddleware:
             environ.setdefault(TOKEN, None)
         else:
             environ[TOKEN] = admit(outcome_of(environ, self._verifier), verdict.requirement)
-        return self._app(environ, start_response)
+        return self._app(environ, telling(environ, self._settings, start_response))
 
     def _verdict(self, environ: WSGIEnvironment) -> Verdict:
         if environ["REQUEST_METHOD"] == "OPTIONS" and is_preflight(request_of(environ)):
@@ -98,7 +99,25 @@ def request_of(environ: WSGIEnvironment) -> Request:
         for name, value in environ.items()
         if name.startswith("HTTP_") or name in CONTENT
     ]
-    return Request(environ["REQUEST_METHOD"], _url(environ), lines)
+    return Request(environ["REQUEST_METHOD"], _url(environ), lines, _certificate(environ), _peer(environ))
+
+
+def _certificate(environ: WSGIEnvironment) -> bytes | None:
+    """Of the TLS connection itself, as far as the server tells."""
+    read = getattr(environ.get("gunicorn.socket"), "getpeercert", None)  # of a TLS connection alone
+    if read is not None:
+        try:
+            return read(True) or None
+        except (ValueError, OSError):  # no handshake yet; the connection is gone already
+            return None
+    # Werkzeug, Apache (SSLOptions +ExportCertData), uWSGI: PEM. No header can set this name: those begin with HTTP_.
+    pem = environ.get("SSL_CLIENT_CERT")
+    return certificate_of_pem(pem) if pem else None
+
+
+def _peer(environ: WSGIEnvironment) -> str | None:
+    # Werkzeug's ProxyFix puts the client's address in place of the proxy's, and keeps what was there.
+    return (environ.get("werkzeug.proxy_fix.orig") or environ).get("REMOTE_ADDR") or None
 
 
 def _url(environ: WSGIEnvironment) -> str:
@@ -107,7 +126,10 @@ def _url(environ: WSGIEnvironment) -> str:
         # Latin-1, as PEP 3333 hands octets over.
         path = quote(f"{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}", safe="/;=,", encoding="latin-1")
         sent = f"{path}?{query}" if query else path
-    return f"{environ['wsgi.url_scheme']}://{environ['SERVER_NAME']}:{environ['SERVER_PORT']}{sent}"
+    # On a Unix socket gunicorn makes up a name out of the Host header, which anybody can write.
+    name = environ["SERVER_NAME"] if environ.get("REMOTE_ADDR", "-") else ""
+    server = f"[{name}]:{environ['SERVER_PORT']}" if ":" in name else f"{name}:{environ['SERVER_PORT']}"
+    return f"{environ['wsgi.url_scheme']}://{server}{sent}"
 
 
 def _sent(environ: WSGIEnvironment) -> str | None:
@@ -156,6 +178,20 @@ def send_refusal(refusal: Refusal, environ: WSGIEnvironment, start_response: Sta
     lines = [*refusal.headers, ("Content-Length", str(len(refusal.body)))]
     start_response(f"{refusal.status} {REASONS.get(refusal.status, 'Refused')}", lines)
     return [] if environ["REQUEST_METHOD"] == "HEAD" else [refusal.body]
+
+
+def telling(environ: WSGIEnvironment, settings: ApiSettings, start_response: StartResponse) -> StartResponse:
+    """The same, and the answer to a request with a good proof also carries the nonce for its sender's next one."""
+    lines = told(environ, settings)
+    if not lines:
+        return start_response
+    names = {name.lower() for name, _ in lines}
+
+    def tell(status: str, headers: list[tuple[str, str]], exc_info: Any = None, /) -> Callable[[bytes], object]:
+        kept = [line for line in headers if line[0].lower() not in names]
+        return start_response(status, [*kept, *lines], exc_info)
+
+    return tell
 
 
 def answer_errors(

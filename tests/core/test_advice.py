@@ -6,7 +6,7 @@ import string
 
 import pytest
 
-from jwtgate import AuthError, Cause, InvalidProof, InvalidToken, StoreUnavailable
+from jwtgate import AuthError, Cause, InvalidToken, StoreUnavailable
 from jwtgate.core.advice import ADVICE, Circumstances, advise, cause_of, duration
 from jwtgate.core.errors import ClaimRejected, HeaderRejected, InsufficientScope, WrongAudience
 from jwtgate.core.rules import ALGORITHM, REQUIREMENT, RULES, SIGNATURE
@@ -38,7 +38,6 @@ def test_a_sentence_is_one_sentence(cause: Cause) -> None:
     ("error", "cause"),
     [
         (StoreUnavailable("it does not answer"), Cause.UNAVAILABLE),
-        (InvalidProof("an error that nobody has a line for"), Cause.OTHER),
         (InvalidToken("nor for this one"), Cause.OTHER),
     ],
 )

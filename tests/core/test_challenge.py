@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,7 @@ from jwtgate import (
     KeysUnavailable,
     MissingCredentials,
     NonceRequired,
+    ProofOfPossession,
     Request,
     StoreUnavailable,
 )
@@ -33,6 +35,12 @@ ISSUING = Issuing()
 JWKS = ISSUING.jwks(ISSUING.key().jwk())
 METADATA = "https://api.test/.well-known/oauth-protected-resource"
 PLAIN = ApiSettings(identifier=API, issuers=[Issuer(ISSUER, jwks=JWKS)])
+
+
+def api(**changes: Any) -> ApiSettings:
+    return ApiSettings(identifier=API, issuers=[Issuer(ISSUER, jwks=JWKS)], **changes)
+
+
 DRESSED = ApiSettings(
     identifier=API, issuers=[Issuer(ISSUER, jwks=JWKS)], realm="my api", resource_metadata_url=METADATA
 )
@@ -150,14 +158,35 @@ def test_a_wanted_nonce_is_supplied() -> None:
     error = answer(NonceRequired("n-1"), PLAIN)
     assert error.headers[-1] == ("DPoP-Nonce", "n-1")
     assert json.loads(error.body)["error"] == "use_dpop_nonce"
-    assert answer(InvalidProof("no proof"), PLAIN).headers[-1][0] == "WWW-Authenticate"
+    assert answer(InvalidProof("DPoP", "one proof"), PLAIN).headers[-1][0] == "WWW-Authenticate"
 
 
-def test_the_error_stands_only_on_the_scheme_that_was_used() -> None:
-    bearer = answer(InvalidToken("x"), PLAIN, "Bearer").headers[-1]
-    other = answer(InvalidToken("x"), PLAIN, "DPoP").headers[-1]
-    assert bearer == answer(InvalidToken("x"), PLAIN).headers[-1]
-    assert other == ("WWW-Authenticate", 'Bearer realm="api"')
+ALLOWED = api(proof_of_possession="dpop", dpop_algorithms=["ES256", "EdDSA"])
+REQUIRED = api(proof_of_possession=ProofOfPossession(("dpop",), required=True))
+CERTIFICATES = api(proof_of_possession="mtls")
+BEARER, DPOP = 'Bearer realm="api"', 'DPoP realm="api"'
+FAULT = ', error="invalid_token", error_description="The access token is not valid for this API."'
+
+
+@pytest.mark.parametrize(
+    ("settings", "scheme", "challenges"),
+    [
+        (PLAIN, None, [BEARER + FAULT]),
+        (PLAIN, "Bearer", [BEARER + FAULT]),
+        (ALLOWED, None, [BEARER + FAULT, f'{DPOP}, algs="ES256 EdDSA"']),
+        (ALLOWED, "Bearer", [BEARER + FAULT, f'{DPOP}, algs="ES256 EdDSA"']),
+        (ALLOWED, "DPoP", [BEARER, f'{DPOP}{FAULT}, algs="ES256 EdDSA"']),
+        (REQUIRED, None, [f'{DPOP}{FAULT}, algs="ES256"']),
+        (CERTIFICATES, "Bearer", [BEARER + FAULT]),
+        (CERTIFICATES, "DPoP", [BEARER, DPOP + FAULT]),
+    ],
+)
+def test_the_error_stands_only_on_the_scheme_that_was_used(
+    settings: ApiSettings, scheme: str | None, challenges: list[str]
+) -> None:
+    """RFC 9449 section 7.2: one challenge for each scheme, in a line of its own."""
+    error = answer(InvalidToken("x"), settings, scheme)
+    assert error.headers == (*FIRST, *(("WWW-Authenticate", challenge) for challenge in challenges))
 
 
 def test_an_answer_that_was_given_stays() -> None:
@@ -185,6 +214,14 @@ def every_error(base: type[AuthError] = AuthError) -> list[type[AuthError]]:
 FROM_A_STRANGER: dict[type[AuthError], AuthError] = {
     MissingCredentials: MissingCredentials(EVIL),
     InvalidRequest: InvalidRequest(EVIL),
+    errors.ProofBesideBearer: errors.ProofBesideBearer(),
+    errors.InvalidForwarding: errors.InvalidForwarding("Forwarded", EVIL),
+    errors.UndecryptableToken: errors.UndecryptableToken(),
+    errors.BindingRejected: errors.BindingRejected(EVIL, EVIL, EVIL),
+    errors.CertificateRejected: errors.CertificateRejected(EVIL, EVIL),
+    errors.RevokedToken: errors.RevokedToken("jti", EVIL),
+    errors.ProofReplayed: errors.ProofReplayed(EVIL),
+    errors.TooManyProofs: errors.TooManyProofs(EVIL, 7),
     InvalidToken: InvalidToken(EVIL),
     errors.MalformedToken: errors.MalformedToken("payload", EVIL),
     errors.TokenTooLarge: errors.TokenTooLarge(7, 1),
@@ -199,8 +236,8 @@ FROM_A_STRANGER: dict[type[AuthError], AuthError] = {
     errors.TokenExpired: errors.TokenExpired(1, 2, 0),
     errors.UntrustedIssuer: errors.UntrustedIssuer("iss", ISSUER, EVIL),
     errors.WrongAudience: errors.WrongAudience("aud", API, EVIL),
-    InvalidProof: InvalidProof(EVIL),
-    NonceRequired: NonceRequired("n"),
+    InvalidProof: InvalidProof(EVIL, EVIL, EVIL),
+    NonceRequired: NonceRequired("n", EVIL),
     InsufficientScope: InsufficientScope((), (), (EVIL,), EVIL),
     InsufficientAuthentication: InsufficientAuthentication((), None, (EVIL,)),
     errors.Unavailable: errors.Unavailable(EVIL),

@@ -17,6 +17,7 @@ from jwtgate import (
     Cause,
     Examination,
     Issuer,
+    ProofOfPossession,
     Request,
     Requirement,
     SettingsError,
@@ -26,11 +27,18 @@ from jwtgate import (
     permission,
     scope,
 )
+from jwtgate.core.advice import Circumstances, cause_of
+from jwtgate.core.binding import Senders
 from jwtgate.core.effects import FetchFailed, Flow
+from jwtgate.core.errors import ProofReplayed
 from jwtgate.core.examination import examine, examine_request
 from jwtgate.core.flow import authenticate, authenticate_token
 from jwtgate.core.keys import keys_of
+from jwtgate.core.revocations import Revocation, Revocations
+from jwtgate.core.rules import BINDING
+from jwtgate.testing import Holder
 from tests.making import ABSENT, API, ISSUER, MOMENT, NOW, SECRET, Issuing, compact, drive, segment, signing_key
+from tests.sealing import pem, private_key, seal
 
 ISSUING = Issuing()
 STRANGER = Issuing(url="https://stranger.test/", number=2)
@@ -320,11 +328,137 @@ def test_keys_that_cannot_be_had_leave_it_undecided() -> None:
     assert found.refusal.status == 503
 
 
-NEVER_HERE = {Cause.OTHER}  # of errors that no check of a bearer token raises
+# --- bound and encrypted tokens ------------------------------------------------------------------------------
+
+URL = "https://api.test/messages"
+HOLDER, OTHER = Holder(clock=lambda: NOW), Holder(clock=lambda: NOW)
+KEY_TOKEN = ISSUING.token(cnf={"jkt": HOLDER.jkt})
+CERTIFICATE_TOKEN = ISSUING.token(cnf={"x5t#S256": HOLDER.x5t})
+DPOP = api(proof_of_possession=("dpop", "mtls"))
+REQUIRED = api(proof_of_possession=ProofOfPossession(("dpop", "mtls"), required=True))
+NONCES = api(proof_of_possession="dpop", dpop_nonce_key=SECRET)
+BEHIND = api(proof_of_possession="dpop", trusted_proxies=["10.0.0.0/8"], proxy_headers=["Forwarded"])
+REVOKED = Revocations()
+REVOKED.add(Revocation(ISSUER, jti="gone", expires=NOW + 60))
+
+
+def sent_by(token: str, *proofs: str, scheme: str = "DPoP", **more: Any) -> Request:
+    lines = [("Authorization", f"{scheme} {token}"), *(("DPoP", proof) for proof in proofs)]
+    return Request("GET", URL, [*lines, *more.pop("lines", [])], **more)
+
+
+def proof(holder: Holder = HOLDER, **changes: Any) -> str:
+    return holder.proof("GET", changes.pop("url", URL), KEY_TOKEN, **changes)
+
+
+FORWARDED = [("Forwarded", "host=")]
+# What is sent, to which API → the cause, and the check that fails first.
+SENDERS: dict[str, tuple[Request, ApiSettings, Cause, str]] = {
+    "no proof": (sent_by(KEY_TOKEN), DPOP, Cause.PROOF_MISSING, "binding"),
+    "two proofs": (sent_by(KEY_TOKEN, proof(), proof()), DPOP, Cause.PROOF_MISSING, "binding"),
+    "no JWT": (sent_by(KEY_TOKEN, "undefined"), DPOP, Cause.PROOF, "binding"),
+    "another URL": (sent_by(KEY_TOKEN, proof(url="https://b.test/")), DPOP, Cause.PROOF_URL, "binding"),
+    "too old": (sent_by(KEY_TOKEN, proof(iat=1)), DPOP, Cause.PROOF_CLOCK, "binding"),
+    "no nonce": (sent_by(KEY_TOKEN, proof()), NONCES, Cause.PROOF_NONCE, "binding"),
+    "another key": (sent_by(KEY_TOKEN, proof(OTHER)), DPOP, Cause.OTHER_KEY, "binding"),
+    "as Bearer": (sent_by(KEY_TOKEN, scheme="Bearer"), DPOP, Cause.BOUND_AS_BEARER, "binding"),
+    "a proof beside Bearer": (
+        sent_by(GOOD, proof(), scheme="Bearer"),
+        DPOP,
+        Cause.PROOF_BESIDE_BEARER,
+        "credentials",
+    ),
+    "not bound": (sent_by(GOOD, scheme="Bearer"), REQUIRED, Cause.NOT_BOUND, "binding"),
+    "no certificate": (sent_by(CERTIFICATE_TOKEN), DPOP, Cause.CERTIFICATE, "binding"),
+    "a proxy without a word": (
+        sent_by(KEY_TOKEN, proof(), lines=FORWARDED, client="10.0.0.1"),
+        BEHIND,
+        Cause.FORWARDING,
+        "binding",
+    ),
+    "another binding": (
+        sent_by(ISSUING.token(cnf={"kid": "x"}), scheme="Bearer"),
+        DPOP,
+        Cause.BOUND,
+        "confirmation",
+    ),
+}
+
+
+@pytest.mark.parametrize(("request_", "settings", "cause", "check"), SENDERS.values(), ids=SENDERS)
+def test_a_request_that_does_not_prove_whose_it_is_is_explained(
+    request_: Request, settings: ApiSettings, cause: Cause, check: str
+) -> None:
+    found = drive(examine_request(request_, settings, keys_of(settings)), MOMENT)
+    assert (found.verdict, found.cause, failed(found)) == ("refused", cause, [check])
+    compare(found, outcome(authenticate(request_, settings, keys_of(settings)), None))
+
+
+def test_a_proof_that_was_used_is_told_by_the_store_alone() -> None:
+    here = Circumstances(rule=BINDING, sent=KEY_TOKEN, found=None, claims={}, now=NOW)
+    assert cause_of(ProofReplayed("jti"), here) is Cause.PROOF_USED
+
+
+def test_a_revoked_token_is_explained() -> None:
+    senders, token = Senders(PLAIN, REVOKED), ISSUING.rfc9068_token(jti="gone")
+    found = drive(examine(token, PLAIN, keys_of(PLAIN), None, senders), MOMENT)
+    assert (found.verdict, found.cause, failed(found)) == ("refused", Cause.REVOKED, ["revocation"])
+    compare(found, outcome(authenticate_token(token, PLAIN, keys_of(PLAIN), senders), None))
+
+
+def test_a_token_that_is_bound_needs_its_request_to_be_explained() -> None:
+    found = of(KEY_TOKEN, DPOP)
+    assert (found.verdict, failed(found)) == ("refused", ["binding"])
+    compare(found, outcome(authenticate_token(KEY_TOKEN, DPOP, keys_of(DPOP)), None))
+
+
+OPENING = api(decryption_keys=pem())
+
+
+def sealed_with(number: int, inner: str = GOOD, **header: Any) -> str:
+    return seal(inner, key=private_key(number), **header)
+
+
+def test_an_encrypted_token_is_explained_by_what_is_inside() -> None:
+    found = of(sealed_with(1), OPENING)
+    assert (found.verdict, found.sent, failed(found)) == ("accepted", "jwt", [])
+    assert found.finding("decryption").status == "passed"
+    assert found.finding("replication").status == "passed"
+    assert found.finding("audience").found == API
+
+
+@pytest.mark.parametrize(
+    ("token", "cause", "check"),
+    [
+        (sealed_with(2), Cause.UNDECRYPTABLE, "decryption"),
+        (sealed_with(1, "a.b.c.d.e"), Cause.MALFORMED, "decryption"),
+        (sealed_with(1, zip="DEF"), Cause.HEADER, "decryption"),
+        (sealed_with(1, STRANGER.token()), Cause.ISSUER, "trusted_issuer"),
+        (sealed_with(1, iss="https://b.test/"), Cause.CLAIM, "replication"),
+    ],
+    ids=["another key", "not signed inside", "compressed", "a stranger's inside", "another issuer outside"],
+)
+def test_an_encrypted_token_that_is_refused_is_explained(token: str, cause: Cause, check: str) -> None:
+    found = of(token, OPENING)
+    assert (found.verdict, found.cause, failed(found)[0]) == ("refused", cause, check)
+    compare(found, outcome(authenticate_token(token, OPENING, keys_of(OPENING)), None))
+
+
+def test_without_the_network_a_key_that_is_kept_elsewhere_is_not_asked() -> None:
+    def ask(encrypted_key: bytes, algorithm: str) -> bytes:
+        raise AssertionError("nobody may ask")
+
+    settings = api(decryption_keys=ask)
+    found = of(sealed_with(1), settings, offline=True)
+    assert (found.verdict, found.finding("decryption").status) == ("undecided", "not_reached")
+
+
+NEVER_HERE = {Cause.OTHER, Cause.PROOF_USED}  # of errors that no check raises; and that a store alone knows of
 
 
 def test_no_cause_is_forgotten() -> None:
     causes = {case[3] for case in BARE.values()} | {case[1] for case in REQUESTS.values()}
+    causes |= {case[2] for case in SENDERS.values()} | {Cause.REVOKED, Cause.UNDECRYPTABLE}
     assert causes | {Cause.KEYS_UNAVAILABLE, Cause.UNAVAILABLE} | NEVER_HERE == set(Cause)
 
 

@@ -68,7 +68,8 @@ ORDER = [
     ("WrongTokenKind", ISSUING.token(exp=1, aud="x", nonce="n")),
     ("TokenExpired", ISSUING.token(exp=1, aud="x", cnf={"jkt": "x"})),
     ("WrongAudience", ISSUING.token(aud="x", sub=7, cnf={"jkt": "x"})),
-    ("ClaimRejected", ISSUING.token(cnf={"jkt": "x"})),
+    ("ClaimRejected", ISSUING.token(sub=7, cnf={"jkt": "x"})),
+    ("BindingRejected", ISSUING.token(cnf={"jkt": "x"})),
 ]
 
 

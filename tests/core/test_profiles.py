@@ -12,7 +12,7 @@ from jwtgate.core.errors import ClaimRejected, HeaderRejected
 from jwtgate.core.flow import authenticate_token
 from jwtgate.core.keys import keys_of
 from jwtgate.core.profiles import PROFILES, profile_of
-from jwtgate.core.settings import Profile
+from jwtgate.core.values import Profile
 from tests.making import ABSENT, API, ISSUER, NOW, Issuing, drive
 
 ISSUING = Issuing()

@@ -9,7 +9,8 @@ import pytest
 from jwtgate import ApiSettings, Issuer
 from jwtgate.core.profiles import PROFILES
 from jwtgate.core.rules import CREDENTIALS, REQUIREMENT, RULES, STEPS, time_of
-from jwtgate.core.settings import Policy, Profile
+from jwtgate.core.settings import Policy
+from jwtgate.core.values import Profile
 from tests.making import API, ISSUER, NOW, Issuing
 
 JWKS = Issuing().jwks()

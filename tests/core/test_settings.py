@@ -15,10 +15,14 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+from jwtgate.core.environment import ENVIRONMENT
 from jwtgate.core.errors import SettingsError
 from jwtgate.core.keys import keys_of
-from jwtgate.core.settings import ALGORITHMS, ENVIRONMENT, MAX_LEEWAY, ApiSettings, Issuer, check_url
+from jwtgate.core.possession import ProofOfPossession
+from jwtgate.core.settings import ApiSettings, Issuer
+from jwtgate.core.values import ALGORITHMS, MAX_LEEWAY, check_url
 from tests.making import API, ISSUER, SECRET, Issuing, signing_key
+from tests.sealing import pem, private_key
 
 DOMAIN = "tenant.eu.auth0.com"
 TENANT = f"https://{DOMAIN}/"
@@ -620,6 +624,80 @@ def test_no_secret_is_shown() -> None:
     assert {DOMAIN in shown, API in shown} == {True}
 
 
+# --- what senders must prove -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("setting", "changes"),
+    [
+        ("proof_of_possession", {"proof_of_possession": "tls"}),
+        ("dpop_algorithms", {"dpop_algorithms": []}),
+        ("dpop_algorithms", {"dpop_algorithms": ["HS256"]}),
+        ("dpop_algorithms", {"dpop_algorithms": "ES256"}),
+        *(("dpop_window", {"dpop_window": value}) for value in (0, -1, 3_601, 1.5, True, "60", None)),
+        *(("dpop_nonce_lifetime", {"dpop_nonce_lifetime": value}) for value in (9, 86_401, 60.0, False)),
+        ("dpop_nonce_key", {"dpop_nonce_key": b"x" * 31 + b"y", "proof_of_possession": None}),
+        ("dpop_nonce_key", {"dpop_nonce_key": b"abc", "proof_of_possession": "dpop"}),
+        ("dpop_nonce_key", {"dpop_nonce_key": "0" * 31 + "1", "proof_of_possession": "dpop"}),
+        ("dpop_nonce_key", {"dpop_nonce_key": b"-----BEGIN " + bytes(range(32)), "proof_of_possession": "dpop"}),
+        ("dpop_nonce_key", {"dpop_nonce_key": bytes(32), "proof_of_possession": "dpop"}),
+        *(("store", {"store": value}) for value in ("", "redis", "memory:", 7, b"memory://")),
+        *(
+            ("revocation_delay", {"revocation_delay": value})
+            for value in (0, 0.09, 3_601, True, "5", float("nan"), None)
+        ),
+        *(("revocation_outage", {"revocation_outage": value}) for value in ("ignore", "", None, 1)),
+        ("public_url", {"public_url": "api.example.com"}),
+        ("public_url", {"public_url": "https://api.example.com/?x=1"}),
+        ("trusted_proxies", {"trusted_proxies": "10.0.0.0/8", "proxy_headers": ["Forwarded"]}),
+        ("trusted_proxies", {"trusted_proxies": ["10.0.0.1/8"], "proxy_headers": ["Forwarded"]}),
+        ("proxy_headers", {"trusted_proxies": ["10.0.0.0/8"], "proxy_headers": ["Forwarded", "X-Forwarded-Host"]}),
+        ("proxy_headers", {"proxy_headers": ["Forwarded"]}),
+        (
+            "proxy_headers",
+            {"trusted_proxies": ["::1"], "proxy_headers": ["Forwarded"], "public_url": "https://api.example.com"},
+        ),
+        ("certificate_header", {"certificate_header": "Client-Cert"}),
+        ("certificate_header", {"trusted_proxies": ["::1"], "certificate_header": "X_Cert"}),
+        ("decryption_keys", {"decryption_keys": "no key"}),
+        ("decryption_keys", {"decryption_keys": 7}),
+        ("encryption_algorithms", {"encryption_algorithms": ["RSA1_5"]}),
+        ("encryption_algorithms", {"encryption_algorithms": []}),
+        ("content_encryption_algorithms", {"content_encryption_algorithms": ["A128CBC-HS256"]}),
+    ],
+)
+def test_what_could_never_prove_anything_is_refused(setting: str, changes: dict[str, Any]) -> None:
+    assert refused(api, **changes).setting == setting
+
+
+def test_secrets_are_in_no_repr() -> None:
+    settings = api(
+        proof_of_possession="dpop",
+        dpop_nonce_key=SECRET,
+        store="redis://user:hunter2@localhost",
+        decryption_keys=pem(),
+    )
+    assert not any(word in repr(settings) for word in ("hunter2", SECRET.decode(), "PRIVATE"))
+
+
+@pytest.mark.parametrize(
+    ("mechanisms", "required", "schemes", "challenges"),
+    [
+        ((), False, ("Bearer",), ("Bearer",)),
+        (("dpop",), False, ("Bearer", "DPoP"), ("Bearer", "DPoP")),
+        (("dpop",), True, ("DPoP",), ("DPoP",)),
+        (("mtls",), False, ("Bearer", "DPoP"), ("Bearer",)),
+        (("mtls",), True, ("Bearer", "DPoP"), ("Bearer",)),
+        (("dpop", "mtls"), True, ("Bearer", "DPoP"), ("Bearer", "DPoP")),
+    ],
+)
+def test_the_schemes_follow_from_what_is_to_be_proved(
+    mechanisms: Any, required: bool, schemes: tuple[str, ...], challenges: tuple[str, ...]
+) -> None:
+    settings = api(proof_of_possession=ProofOfPossession(mechanisms, required))
+    assert (settings.schemes, settings.challenges) == (schemes, challenges)
+
+
 # --- the environment -------------------------------------------------------------------------------------------------
 
 AT_LEAST = {"AUTH0_DOMAIN": DOMAIN, "AUTH0_AUDIENCE": API}
@@ -659,10 +737,68 @@ AT_LEAST = {"AUTH0_DOMAIN": DOMAIN, "AUTH0_AUDIENCE": API}
         ),
         *(({"JWTGATE_PERMISSIONS_IN_TOKEN": text}, api()) for text in ("false", "0", "No", "off", "")),
         ({"JWTGATE_SHORT_SECRET": "true"}, api(short_secret=True)),
+        ({"JWTGATE_PROOF_OF_POSSESSION": "dpop"}, api(proof_of_possession="dpop")),
+        (
+            {"JWTGATE_PROOF_OF_POSSESSION": "dpop, mtls required"},
+            api(proof_of_possession=ProofOfPossession(("dpop", "mtls"), required=True)),
+        ),
+        (
+            {
+                "JWTGATE_PROOF_OF_POSSESSION": "dpop",
+                "JWTGATE_DPOP_ALGORITHMS": "ES256 EdDSA",
+                "JWTGATE_DPOP_WINDOW": "30",
+                "JWTGATE_DPOP_NONCE_KEY": SECRET.decode(),
+                "JWTGATE_DPOP_NONCE_LIFETIME": "60",
+            },
+            api(
+                proof_of_possession="dpop",
+                dpop_algorithms=["ES256", "EdDSA"],
+                dpop_window=30,
+                dpop_nonce_key=SECRET,
+                dpop_nonce_lifetime=60,
+            ),
+        ),
+        (
+            {
+                "JWTGATE_STORE": "redis://localhost",
+                "JWTGATE_REVOCATION_DELAY": "2.5",
+                "JWTGATE_REVOCATION_OUTAGE": "refuse",
+            },
+            api(store="redis://localhost", revocation_delay=2.5, revocation_outage="refuse"),
+        ),
+        ({"JWTGATE_PUBLIC_URL": "https://api.example.com/v1"}, api(public_url="https://api.example.com/v1")),
+        (
+            {
+                "JWTGATE_TRUSTED_PROXIES": "10.0.0.0/8 ::1",
+                "JWTGATE_PROXY_HEADERS": "X-Forwarded-Proto,X-Forwarded-Host",
+                "JWTGATE_CERTIFICATE_HEADER": "Client-Cert",
+            },
+            api(
+                trusted_proxies=["10.0.0.0/8", "::1"],
+                proxy_headers=["X-Forwarded-Proto", "X-Forwarded-Host"],
+                certificate_header="Client-Cert",
+            ),
+        ),
+        (
+            {
+                "JWTGATE_ENCRYPTION_ALGORITHMS": "RSA-OAEP",
+                "JWTGATE_CONTENT_ENCRYPTION_ALGORITHMS": "A128GCM A256GCM",
+            },
+            api(encryption_algorithms=["RSA-OAEP"], content_encryption_algorithms=["A128GCM", "A256GCM"]),
+        ),
     ],
 )
 def test_settings_come_from_the_environment(variables: dict[str, str], same: ApiSettings) -> None:
     assert ApiSettings.from_env(AT_LEAST | variables) == same
+
+
+def test_keys_for_decryption_come_from_files(tmp_path: Path) -> None:
+    files = [tmp_path / f"{number}.pem" for number in (1, 2)]
+    for number, file in enumerate(files, 1):
+        file.write_text(pem(private_key(number)))
+    settings = ApiSettings.from_env(AT_LEAST | {"JWTGATE_DECRYPTION_KEY_FILES": ",".join(map(str, files))})
+    assert settings == api(decryption_keys=files)
+    assert len(settings.keys_for_decryption) == 2
 
 
 def test_every_setting_has_a_variable() -> None:
@@ -715,6 +851,11 @@ def test_the_process_environment_is_read_when_none_is_given(monkeypatch: pytest.
         ("JWTGATE_SHORT_SECRET", AT_LEAST | {"JWTGATE_SHORT_SECRET": "2"}),
         ("JWTGATE_REALM", AT_LEAST | {"JWTGATE_REALM": 'a"b'}),
         ("JWTGATE_RESOURCE_METADATA_URL", AT_LEAST | {"JWTGATE_RESOURCE_METADATA_URL": "/x"}),
+        ("JWTGATE_PROOF_OF_POSSESSION", AT_LEAST | {"JWTGATE_PROOF_OF_POSSESSION": "required"}),
+        ("JWTGATE_DPOP_WINDOW", AT_LEAST | {"JWTGATE_DPOP_WINDOW": "1 min"}),
+        ("JWTGATE_DPOP_NONCE_KEY", AT_LEAST | {"JWTGATE_DPOP_NONCE_KEY": SECRET.decode()}),
+        ("JWTGATE_STORE", AT_LEAST | {"JWTGATE_STORE": "localhost"}),
+        ("JWTGATE_DECRYPTION_KEY_FILES", AT_LEAST | {"JWTGATE_DECRYPTION_KEY_FILES": "nowhere.pem"}),
         ("JWTGATE_LEWAY", AT_LEAST | {"JWTGATE_LEWAY": "5"}),
         ("JWTGATE_ISSUER", AT_LEAST | {"JWTGATE_ISSUER": ISSUER}),
         ("JWTGATE_PERMISSION_IN_TOKEN", AT_LEAST | {"JWTGATE_PERMISSION_IN_TOKEN": "true"}),
@@ -844,11 +985,31 @@ def test_the_secret_of_an_api_that_does_not_use_it_is_left_where_it_is() -> None
     assert from_server(server(signing_secret=SECRET.decode())).signing_secret is None
 
 
-@pytest.mark.parametrize("name", ["token_encryption", "proof_of_possession"])
-def test_what_is_not_supported_is_refused_by_name_unless_it_is_off(name: str) -> None:
-    assert from_server(server(**{name: None})) == from_server(server())
-    for value in ({"mechanism": "dpop", "required": True}, {"format": "compact-nested-jwe"}, {}, False, ""):
-        assert refused(from_server, server(**{name: value})).setting == name
+def test_an_encrypting_api_needs_its_private_key() -> None:
+    """The Management API never has it; to go on without would refuse every token."""
+    encrypting = server(token_encryption={"format": "compact-nested-jwe", "encryption_key": {"alg": "RSA-OAEP-256"}})
+    assert refused(from_server, encrypting).setting == "token_encryption"
+    opening = from_server(encrypting, decryption_keys=pem())
+    assert [key.kid for key in opening.keys_for_decryption] == [None]
+    assert from_server(server(token_encryption=None)) == from_server(server())
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        (None, ProofOfPossession()),
+        ({"mechanism": "dpop", "required": True}, ProofOfPossession(("dpop",), required=True)),
+        ({"mechanism": "mtls", "required": False, "required_for": "all_clients"}, ProofOfPossession(("mtls",))),
+        ({"mechanism": "dpop", "required": True, "required_for": "public_clients"}, ProofOfPossession(("dpop",))),
+    ],
+)
+def test_sender_constraining_is_followed(given: Any, read: ProofOfPossession) -> None:
+    assert from_server(server(proof_of_possession=given)).possession == read
+
+
+@pytest.mark.parametrize("value", [{"format": "x"}, {}, False, "", {"mechanism": "dpop", "required": "yes"}])
+def test_sender_constraining_that_cannot_be_understood_is_not_ignored(value: Any) -> None:
+    assert refused(from_server, server(proof_of_possession=value)).setting == "proof_of_possession"
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from jwtgate.core.errors import (
     WrongTokenKind,
 )
 from jwtgate.core.jwk import ASYMMETRIC
-from jwtgate.core.settings import ALGORITHMS, PROFILES
+from jwtgate.core.values import ALGORITHMS, PROFILES
 from jwtgate.tenant import Tenant
 from jwtgate.testing import BROKEN, StandIn, standing_in
 from jwtgate.testing.signing import opened

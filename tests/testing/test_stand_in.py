@@ -12,7 +12,7 @@ import pytest
 from jwtgate import AccessToken, ApiSettings, AsyncVerifier, InvalidToken, Issuer, SettingsError, Verifier
 from jwtgate.core.errors import BadSignature, UnknownKey
 from jwtgate.core.keys import IssuerKeys
-from jwtgate.core.settings import ALGORITHMS, PROFILES
+from jwtgate.core.values import ALGORITHMS, PROFILES
 from jwtgate.tenant import Tenant
 from jwtgate.testing import StandIn, standing_in
 from jwtgate.testing.signing import opened

@@ -13,7 +13,8 @@ from jwtgate.core.discovery import METADATA_DEPTH, METADATA_MEMBERS
 from jwtgate.core.errors import SettingsError, listed, shown
 from jwtgate.core.jwk import ASYMMETRIC, KeySet
 from jwtgate.core.key_state import SOFT_AGE, soft_age
-from jwtgate.core.settings import LOOPBACK, Issuer, check_url
+from jwtgate.core.settings import Issuer
+from jwtgate.core.values import LOOPBACK, check_url
 from jwtgate.verifier import TOTAL_SECONDS
 
 from .probe import Answer, Cause, NoAnswer

@@ -23,7 +23,8 @@ from jwtgate.core.errors import SettingsError
 from jwtgate.core.examination import Examination, Finding
 from jwtgate.core.request import Request
 from jwtgate.core.rules import time_of
-from jwtgate.core.settings import LOOPBACK, ApiSettings
+from jwtgate.core.settings import ApiSettings
+from jwtgate.core.values import LOOPBACK
 from jwtgate.verifier import Verifier
 
 from .lines import BAD, GOOD, QUIET, STRONG, aligned, line

@@ -18,7 +18,8 @@ from rich.console import Console
 
 from jwtgate.core.compact import parse_json
 from jwtgate.core.errors import SettingsError
-from jwtgate.core.settings import LOOPBACK, Issuer, check_url
+from jwtgate.core.settings import Issuer
+from jwtgate.core.values import LOOPBACK, check_url
 
 from .lines import BAD, GOOD, QUIET, STRONG, line
 

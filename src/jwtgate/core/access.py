@@ -13,7 +13,9 @@ from .challenge import answer
 from .claims import LATEST, client_of, scopes_of
 from .compact import Signed
 from .errors import AuthError, InsufficientAuthentication, InsufficientScope, SettingsError, listed, shown
-from .settings import SCOPE_TOKEN, ApiSettings
+from .possession import ANYBODY, Sender
+from .settings import ApiSettings
+from .values import SCOPE_TOKEN
 
 
 class AccessToken:
@@ -22,11 +24,20 @@ class AccessToken:
     The signature, the issuer, the audience, the times and the profile's claims have been checked when there is one.
     """
 
-    __slots__ = ("_settings", "_signed", "checked_at")
+    __slots__ = ("_raw", "_sender", "_settings", "_signed", "checked_at")
 
-    def __init__(self, signed: Signed, settings: ApiSettings, checked_at: float) -> None:
+    def __init__(
+        self,
+        signed: Signed,
+        settings: ApiSettings,
+        checked_at: float,
+        raw: str | None = None,
+        sender: Sender = ANYBODY,
+    ) -> None:
         self._signed = signed
         self._settings = settings
+        self._raw = raw
+        self._sender = sender
         self.checked_at: float = checked_at  # seconds since the epoch
 
     @property
@@ -83,8 +94,23 @@ class AccessToken:
 
     @property
     def raw(self) -> str:
-        """The token as it was sent. It is a credential: keep it out of logs."""
-        return self._signed.raw
+        """The token as it was sent, encrypted where it was. It is a credential: keep it out of logs."""
+        return self._signed.raw if self._raw is None else self._raw
+
+    @property
+    def jkt(self) -> str | None:
+        """The RFC 7638 thumbprint of the key with which the sender signed the DPoP proof; None where there was none."""
+        return self._sender.jkt
+
+    @property
+    def certificate_thumbprint(self) -> str | None:
+        """`x5t#S256` (RFC 8705 section 3.1) of the sender's certificate, where the token is bound to it; else None."""
+        return self._sender.certificate_thumbprint
+
+    @property
+    def dpop_nonce(self) -> str | None:
+        """What to tell the sender as `DPoP-Nonce` with the answer (RFC 9449 section 8.2); None where nothing is."""
+        return self._sender.dpop_nonce
 
     @property
     def organization(self) -> str | None:

@@ -15,19 +15,28 @@ from .errors import (
     AmbiguousKey,
     AuthError,
     BadSignature,
+    BindingRejected,
+    CertificateRejected,
     ClaimRejected,
     EncryptedToken,
     HeaderRejected,
     InsufficientAuthentication,
     InsufficientScope,
+    InvalidForwarding,
+    InvalidProof,
     InvalidRequest,
     KeysUnavailable,
     MalformedToken,
     MissingCredentials,
+    NonceRequired,
     OpaqueToken,
+    ProofBesideBearer,
+    ProofReplayed,
+    RevokedToken,
     TokenExpired,
     TokenTooLarge,
     Unavailable,
+    UndecryptableToken,
     UnknownKey,
     UntrustedIssuer,
     WrongAudience,
@@ -55,6 +64,9 @@ class Cause(StrEnum):
     OPAQUE = "opaque"
     REFRESH_TOKEN = "refresh_token"
     ENCRYPTED = "encrypted"
+    UNDECRYPTABLE = "undecryptable"
+    PROOF_BESIDE_BEARER = "proof_beside_bearer"
+    FORWARDING = "forwarding"
     HEADER = "header"
     # By whom, and how signed
     UNSIGNED = "unsigned"
@@ -91,6 +103,18 @@ class Cause(StrEnum):
     CLAIM = "claim"
     CLAIM_MISSING = "claim_missing"
     BOUND = "bound"
+    REVOKED = "revoked"
+    # Whose it is
+    NOT_BOUND = "not_bound"
+    BOUND_AS_BEARER = "bound_as_bearer"
+    OTHER_KEY = "other_key"
+    CERTIFICATE = "certificate"
+    PROOF_MISSING = "proof_missing"
+    PROOF = "proof"
+    PROOF_URL = "proof_url"
+    PROOF_CLOCK = "proof_clock"
+    PROOF_NONCE = "proof_nonce"
+    PROOF_USED = "proof_used"
     # What it allows
     NO_PERMISSIONS_CLAIM = "no_permissions_claim"
     PERMISSIONS_NOT_READ = "permissions_not_read"
@@ -153,7 +177,19 @@ ADVICE: Final[Mapping[Cause, tuple[str, str]]] = {
     ),
     Cause.ENCRYPTED: (
         "This token is encrypted ({algorithm}), and this API has no key to decrypt it.",
-        "Switch token encryption (JWE) off for this API at the issuer.",
+        "Give this API's settings the private key (decryption_keys), or switch encryption (JWE) off at the issuer.",
+    ),
+    Cause.UNDECRYPTABLE: (
+        "This token is encrypted, and none of this API's keys opens it.",
+        "Compare the key that is registered at the issuer with decryption_keys; after a change, keep the old one too.",
+    ),
+    Cause.PROOF_BESIDE_BEARER: (
+        "The request carries a DPoP proof, and its token comes under the Bearer scheme.",
+        'Send "Authorization: DPoP", a space, and the token; or leave the DPoP header out.',
+    ),
+    Cause.FORWARDING: (
+        "A proxy describes the request in a way that cannot be understood: {detail}.",
+        "Look at what the proxy sends: each header once, written by the proxy alone and never passed on from a client.",
     ),
     Cause.HEADER: (
         "The token's header holds what this API does not take: {detail}.",
@@ -295,7 +331,54 @@ ADVICE: Final[Mapping[Cause, tuple[str, str]]] = {
     ),
     Cause.BOUND: (
         "The token is bound to a key or a certificate of its client, and this API cannot check that.",
-        "Switch sender-constraining off for this API at the issuer.",
+        "Set proof_of_possession to what the issuer binds this API's tokens to, or switch that off at the issuer.",
+    ),
+    Cause.REVOKED: (
+        "The token was good, and this API was told to take it no more.",
+        "Get a new token. If it is refused too, its user or application was shut out with intent.",
+    ),
+    Cause.NOT_BOUND: (
+        "The token is bound to no key and no certificate, and this API takes no others.",
+        "Have the client send a DPoP proof, or its certificate, when it asks for the token.",
+    ),
+    Cause.BOUND_AS_BEARER: (
+        "The token is bound to a key of its client, and the request does not prove that key.",
+        'Send "Authorization: DPoP" and the token, and in a header of its own a DPoP proof for this very request.',
+    ),
+    Cause.OTHER_KEY: (
+        "The token is bound to another key than the one that signed the proof.",
+        "Sign proofs with the key that the client used when it asked for this token.",
+    ),
+    Cause.CERTIFICATE: (
+        "The token is bound to a client certificate, and this connection has another one, or none.",
+        (
+            "Call the API with the certificate that the client used when it asked for the token. Behind a proxy that"
+            " ends TLS, see trusted_proxies and certificate_header."
+        ),
+    ),
+    Cause.PROOF_MISSING: (
+        "The request must carry one DPoP proof: {detail}.",
+        "Send one DPoP header with a proof that was made for this request.",
+    ),
+    Cause.PROOF: (
+        "The DPoP proof is not what it must be: {detail}.",
+        "Look at the client's DPoP library: each request needs a proof of its own.",
+    ),
+    Cause.PROOF_URL: (
+        "The DPoP proof is for another address than the one that this API was called by: {detail}.",
+        "If clients use another name than the server's own, set public_url, or trusted_proxies and proxy_headers.",
+    ),
+    Cause.PROOF_CLOCK: (
+        "By the clock here, the DPoP proof is too old or from the future: {detail}.",
+        "Make a new proof for each request, and set the clocks of the client's machine and of this one (NTP).",
+    ),
+    Cause.PROOF_NONCE: (
+        "The DPoP proof must carry the nonce that this API supplies.",
+        "Take it from the DPoP-Nonce header of the answer, and send the request again with a new proof.",
+    ),
+    Cause.PROOF_USED: (
+        "The DPoP proof was used before: each is good for one request.",
+        "Make a new proof for each request, also when one is sent again.",
     ),
     Cause.NO_PERMISSIONS_CLAIM: (
         "The token has no permissions at all, and this API looks for {missing} there.",
@@ -481,7 +564,7 @@ def _claim(error: Any, here: Circumstances) -> Cause:
         return Cause.CLOCK
     if said_time(found) and rule is RULES[check.lifetime]:
         return Cause.LIFETIME
-    return Cause.BOUND if isinstance(found, str) and rule is RULES[check.confirmation] else Cause.CLAIM
+    return Cause.CLAIM
 
 
 def _issuer(error: Any, here: Circumstances) -> Cause:
@@ -491,6 +574,25 @@ def _issuer(error: Any, here: Circumstances) -> Cause:
     if "case" in near:
         return Cause.ISSUER_CASE
     return Cause.ISSUER if isinstance(error.actual, str) else _claim(error, here)
+
+
+def _binding(error: Any, here: Circumstances) -> Cause:
+    if here.rule is RULES[check.confirmation]:
+        return Cause.BOUND
+    if error.actual is None:
+        return Cause.NOT_BOUND
+    return Cause.BOUND_AS_BEARER if error.actual == "Bearer" else Cause.OTHER_KEY
+
+
+_PROOFS: Final[Mapping[str, Cause]] = {
+    "DPoP": Cause.PROOF_MISSING,
+    "htu": Cause.PROOF_URL,
+    "iat": Cause.PROOF_CLOCK,
+}
+
+
+def _proof(error: Any, here: Circumstances) -> Cause:
+    return _PROOFS.get(error.part, Cause.PROOF)
 
 
 _AUDIENCES: Final[Mapping[check.Mistake | None, Cause]] = {
@@ -525,10 +627,13 @@ def _scope(error: Any, here: Circumstances) -> Cause:
 _DIAGNOSES: Final[Mapping[type[BaseException], Cause | Callable[[Any, Circumstances], Cause]]] = {
     MissingCredentials: Cause.NO_CREDENTIALS,
     InvalidRequest: _request,
+    ProofBesideBearer: Cause.PROOF_BESIDE_BEARER,
+    InvalidForwarding: Cause.FORWARDING,
     MalformedToken: _malformed,
     TokenTooLarge: Cause.TOO_LARGE,
     OpaqueToken: _opaque,
     EncryptedToken: Cause.ENCRYPTED,
+    UndecryptableToken: Cause.UNDECRYPTABLE,
     HeaderRejected: _header,
     UnknownKey: _unknown_key,
     AmbiguousKey: Cause.AMBIGUOUS_KEY,
@@ -538,6 +643,12 @@ _DIAGNOSES: Final[Mapping[type[BaseException], Cause | Callable[[Any, Circumstan
     TokenExpired: Cause.EXPIRED,
     UntrustedIssuer: _issuer,
     WrongAudience: _audience,
+    BindingRejected: _binding,
+    CertificateRejected: Cause.CERTIFICATE,
+    RevokedToken: Cause.REVOKED,
+    InvalidProof: _proof,
+    NonceRequired: Cause.PROOF_NONCE,
+    ProofReplayed: Cause.PROOF_USED,
     InsufficientScope: _scope,
     InsufficientAuthentication: Cause.AUTHENTICATION,
     Unavailable: Cause.UNAVAILABLE,

@@ -15,7 +15,8 @@ from .errors import (
     Refusal,
     Unavailable,
 )
-from .settings import SCOPE_TOKEN, ApiSettings
+from .settings import ApiSettings
+from .values import SCOPE_TOKEN
 
 E = TypeVar("E", bound=AuthError)
 
@@ -40,9 +41,13 @@ def _headers(error: AuthError, settings: ApiSettings, scheme: str | None) -> lis
     headers = [("Cache-Control", "no-store"), ("Content-Type", "application/json")]
     if isinstance(error, Unavailable):
         return [*headers, ("Retry-After", str(max(1, math.ceil(error.retry_after))))]
-    used = scheme or settings.schemes[0]
-    for known in settings.schemes:
+    offered = settings.challenges
+    used = scheme or offered[0]
+    for known in offered if used in offered else (*offered, used):
         parameters = _parameters(error, settings, blamed=known == used)
+        # RFC 9449 section 7.1: the algorithms that a proof may have.
+        if known == "DPoP" and known in offered:
+            parameters.append(("algs", " ".join(settings.dpop_algorithms)))
         challenge = ", ".join(f'{name}="{value}"' for name, value in parameters)
         headers.append(("WWW-Authenticate", f"{known} {challenge}"))
     if isinstance(error, NonceRequired):

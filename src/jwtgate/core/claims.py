@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from .errors import ClaimRejected, TokenExpired, UntrustedIssuer, WrongAudience, WrongTokenKind
-from .settings import SCOPE_TOKEN, Policy
+from .errors import BindingRejected, ClaimRejected, TokenExpired, UntrustedIssuer, WrongAudience, WrongTokenKind
+from .settings import Policy
+from .values import SCOPE_TOKEN
 
 Claims = Mapping[str, Any]
 LATEST = 253_402_300_799  # the last second of the year 9999: later is no date that anything else understands
@@ -259,10 +261,13 @@ def actor(claims: Claims, policy: Policy, now: float) -> None:
 
 # RFC 7800 section 3.1, RFC 8705 section 3.1, RFC 9449 section 6.1.
 _CONFIRMATIONS = ("jwk", "jwe", "kid", "jku", "jkt", "x5t#S256")
+# RFC 7638 section 3, RFC 8705 section 3.1: SHA-256 in base64url without padding. Of 32 octets, the last character has
+# two bits that must be zero.
+_THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]")
 
 
 def confirmation(claims: Claims, policy: Policy, now: float) -> None:
-    """A token that is bound to a key or a certificate is refused: to ignore it would make a bound token a bearer.
+    """A token that is bound in a way which cannot be checked here is refused: to ignore it would make it a bearer's.
 
     RFC 7800 section 3.1: members that are not understood are ignored.
     """
@@ -272,4 +277,12 @@ def confirmation(claims: Claims, policy: Policy, now: float) -> None:
             raise ClaimRejected("cnf", "a JSON object", cnf)
         for name in _CONFIRMATIONS:
             if name in cnf:
-                raise ClaimRejected("cnf", "no binding: this API takes bearer tokens alone", name)
+                if name not in policy.confirmations:
+                    raise BindingRejected(bindings(policy), name, "see proof_of_possession")
+                if not isinstance(cnf[name], str) or _THUMBPRINT.fullmatch(cnf[name]) is None:
+                    raise BindingRejected(f"{name} to be a SHA-256 thumbprint in base64url", cnf[name])
+
+
+def bindings(policy: Policy) -> str:
+    """The members of `cnf` that can be checked here, in words."""
+    return " or ".join(sorted(policy.confirmations)) or "no binding: this API takes bearer tokens alone"

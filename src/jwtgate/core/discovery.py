@@ -9,7 +9,8 @@ from .compact import parse_json
 from .effects import Document, Fetch, FetchFailed, Flow
 from .errors import SettingsError, shown
 from .key_state import HARD_AGE, METADATA_AGE, Metadata
-from .settings import Issuer, check_url
+from .settings import Issuer
+from .values import check_url
 
 METADATA_BYTES = 512 * 1024
 METADATA_DEPTH, METADATA_MEMBERS = 8, 2_000

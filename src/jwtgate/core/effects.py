@@ -96,6 +96,23 @@ class Settle:
     attempt: Attempt
 
 
+@dataclass(frozen=True, slots=True)
+class RememberProof:
+    """Remember this DPoP proof until it is accepted no more. Answered with a `Memory`.
+
+    jkt: the thumbprint of its key; digest: SHA-256 over jkt and `jti`; expires: seconds since the epoch; limit: how
+    many are remembered of one key. A driver may raise StoreUnavailable.
+    """
+
+    jkt: str
+    digest: bytes
+    expires: float
+    limit: int
+
+
+Memory = Literal["new", "seen", "full"]
+
+
 Resolver = Callable[[str, "Request | None"], "Issuer | Awaitable[Issuer | None] | None"]
 
 
@@ -108,7 +125,19 @@ class ResolveIssuer:
     request: Request | None
 
 
-Effect = Now | Fetch | ReadFile | LoadKeys | Settle | ResolveIssuer
+@dataclass(frozen=True, slots=True)
+class Decrypt:
+    """The content encryption key, please, from whoever keeps the private key.
+
+    Answered with what `decrypt` returns, or with None where it raises ValueError: its key does not open this.
+    """
+
+    decrypt: Callable[[bytes, str], bytes | Awaitable[bytes | None] | None]
+    encrypted_key: bytes
+    algorithm: str
+
+
+Effect = Now | Fetch | ReadFile | LoadKeys | Settle | ResolveIssuer | RememberProof | Decrypt
 Flow = Generator[Effect, Any, T]
 
 

@@ -5,22 +5,30 @@ JwtGateError
 └── AuthError                             this request is refused
     ├── MissingCredentials          401   no credentials, or of a scheme that is not spoken here
     ├── InvalidRequest              400   the Authorization header breaks its grammar
+    │   ├── ProofBesideBearer             a DPoP proof was sent with a token under the Bearer scheme
+    │   └── InvalidForwarding             what a trusted proxy says is malformed or contradictory
     ├── InvalidToken                401   anything wrong with the access token
     │   ├── MalformedToken                it is not a compact JWS with a JSON object in it
     │   │   └── TokenTooLarge
     │   ├── OpaqueToken                   it is not for APIs at all
     │   ├── EncryptedToken                it is a JWE, and nothing here decrypts it
+    │   ├── UndecryptableToken            it is a JWE, and none of the keys here opens it
     │   ├── HeaderRejected                one header parameter is not acceptable here
     │   ├── UnknownKey                    the issuer has no such key
     │   ├── AmbiguousKey                  the issuer has several keys that fit
     │   ├── BadSignature
     │   ├── WrongTokenKind                an ID token, a logout token: well signed, but no access token
+    │   ├── RevokedToken                  a good token that this API was told to take no more
     │   └── ClaimRejected                 one claim of a well-signed token is not acceptable here
     │       ├── TokenExpired
     │       ├── UntrustedIssuer
-    │       └── WrongAudience
+    │       ├── WrongAudience
+    │       └── BindingRejected           the request does not prove the key or certificate that `cnf` names
+    │           └── CertificateRejected
     ├── InvalidProof                401   the DPoP proof is missing or wrong
-    │   └── NonceRequired
+    │   ├── NonceRequired
+    │   ├── ProofReplayed
+    │   └── TooManyProofs
     ├── InsufficientScope           403   a good token that does not allow this
     ├── InsufficientAuthentication  401   the user must log in again, or better (RFC 9470)
     └── Unavailable                 503   we cannot tell, through no fault of the client
@@ -146,6 +154,25 @@ class InvalidRequest(AuthError):
         self.reason = reason
 
 
+class ProofBesideBearer(InvalidRequest):
+    """A DPoP proof was sent with a token under the Bearer scheme: which of the two is meant cannot be told."""
+
+    sentence: ClassVar[str] = "A DPoP proof must come with the DPoP authentication scheme."
+
+    def __init__(self) -> None:
+        super().__init__("a DPoP proof beside a token under the Bearer scheme")
+
+
+class InvalidForwarding(InvalidRequest):
+    """What a trusted proxy says of the request is malformed, or contradicts itself. field: the header's name."""
+
+    sentence: ClassVar[str] = "A proxy described the request in a way that cannot be understood."
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field = field
+
+
 class InvalidToken(AuthError):
     """Something is wrong with the access token (RFC 6750 section 3.1)."""
 
@@ -193,6 +220,18 @@ class EncryptedToken(InvalidToken):
     def __init__(self, algorithm: object) -> None:
         super().__init__(f"an encrypted token (JWE, alg {shown(algorithm)}): no decryption key is configured")
         self.algorithm = algorithm
+
+
+class UndecryptableToken(InvalidToken):
+    """The token is encrypted (JWE), and no key here opens it.
+
+    RFC 7516 section 11.5: which step failed, nobody is told.
+    """
+
+    sentence: ClassVar[str] = "The access token cannot be decrypted."
+
+    def __init__(self) -> None:
+        super().__init__("no decryption key opens this token, or it was changed on its way")
 
 
 class HeaderRejected(InvalidToken):
@@ -291,11 +330,49 @@ class WrongAudience(ClaimRejected):
     sentence: ClassVar[str] = "The access token was issued for another API."
 
 
+class BindingRejected(ClaimRejected):
+    """The token is bound to a key or a certificate, and this request does not prove that its sender has it; or it is
+    bound to none, and this API wants it to be (RFC 9449 section 7.1, RFC 8705 section 3).
+    """
+
+    sentence: ClassVar[str] = "The request does not prove the key that the access token must be bound to."
+
+    def __init__(self, expected: str, actual: object, hint: str = "") -> None:
+        super().__init__("cnf", expected, actual, hint)
+
+
+class CertificateRejected(BindingRejected):
+    """The token is bound to a client certificate that this connection does not have (RFC 8705 section 3)."""
+
+    sentence: ClassVar[str] = "The access token is bound to a client certificate that this connection does not have."
+
+
+class RevokedToken(InvalidToken):
+    """The token is good, and this API was told to take it no more. by: "jti" or "sub", what named it."""
+
+    sentence: ClassVar[str] = "The access token was revoked."
+
+    def __init__(self, by: str, value: str) -> None:
+        super().__init__(f"revoked by its {by} {shown(value)}")
+        self.by = by
+        self.value = value
+
+
 class InvalidProof(AuthError):
-    """The DPoP proof is missing or wrong (RFC 9449 section 7.1)."""
+    """The DPoP proof is missing or wrong (RFC 9449 section 7.1).
+
+    part: what is at fault: "DPoP" (the header line), "proof" (its form), or the name of a member; expected, actual.
+    """
 
     code: ClassVar[str | None] = "invalid_dpop_proof"
     sentence: ClassVar[str] = "The DPoP proof is missing or not valid."
+
+    def __init__(self, part: str, expected: str, actual: object = None) -> None:
+        found = "" if actual is None else f", got {shown(actual)}"
+        super().__init__(f"DPoP proof, {part}: expected {expected}{found}")
+        self.part = part
+        self.expected = expected
+        self.actual = actual
 
 
 class NonceRequired(InvalidProof):
@@ -304,9 +381,28 @@ class NonceRequired(InvalidProof):
     code: ClassVar[str | None] = "use_dpop_nonce"
     sentence: ClassVar[str] = "The DPoP proof must carry a nonce that this API supplied."
 
-    def __init__(self, nonce: str) -> None:
-        super().__init__("the DPoP proof must carry a nonce that this API supplied")
+    def __init__(self, nonce: str, actual: object = None) -> None:
+        super().__init__("nonce", "one that this API supplied", actual)
         self.nonce = nonce
+
+
+class ProofReplayed(InvalidProof):
+    """The very proof was seen before (RFC 9449 section 11.1)."""
+
+    sentence: ClassVar[str] = "The DPoP proof was used before."
+
+    def __init__(self, jti: str) -> None:
+        super().__init__("jti", "one that was not used before", jti)
+
+
+class TooManyProofs(InvalidProof):
+    """One key has sent more proofs than are remembered of one key. limit: how many."""
+
+    sentence: ClassVar[str] = "The key was used for too many DPoP proofs in a short time."
+
+    def __init__(self, jkt: str, limit: int) -> None:
+        super().__init__("jwk", f"at most {limit} proofs of one key within the accepted time", jkt)
+        self.limit = limit
 
 
 class InsufficientScope(AuthError):
@@ -370,4 +466,7 @@ class KeysUnavailable(Unavailable):
 
 
 class StoreUnavailable(Unavailable):
-    """The store of seen proofs or revoked tokens does not answer."""
+    """The store of seen proofs or revoked tokens does not answer, or holds no more. reason: in our own words."""
+
+    def __init__(self, reason: str, retry_after: float = 1.0) -> None:
+        super().__init__(f"the store: {reason}", retry_after)

@@ -1,4 +1,4 @@
-"""What happens to keys, as typed values: each is one line of the log, and one call of a caller's `on_event`."""
+"""What happens to keys and the store, as typed values: each is one line of the log, and one call of `on_event`."""
 
 from __future__ import annotations
 
@@ -83,4 +83,29 @@ class SnapshotTrouble:
     name: ClassVar[Literal["snapshot.trouble"]] = "snapshot.trouble"
 
 
-KeyEvent = KeysLoaded | KeysKept | KeysMissing | KeysRestored | PlainHttp | SnapshotTrouble
+@dataclass(frozen=True, slots=True)
+class RevocationsUnread:
+    """The store does not say what other processes have revoked. Told once, until it does again. reason: in words."""
+
+    reason: str
+    name: ClassVar[Literal["revocations.unread"]] = "revocations.unread"
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationsRead:
+    """The store says again what other processes have revoked. seconds: that it did not."""
+
+    seconds: float
+    name: ClassVar[Literal["revocations.read"]] = "revocations.read"
+
+
+KeyEvent = (
+    KeysLoaded
+    | KeysKept
+    | KeysMissing
+    | KeysRestored
+    | PlainHttp
+    | SnapshotTrouble
+    | RevocationsUnread
+    | RevocationsRead
+)

@@ -9,7 +9,9 @@ from typing import Any, Final, Literal, TypeVar, cast
 
 from .access import AccessToken, Requirement, all_of
 from .advice import Cause, Circumstances, advise, cause_of
+from .binding import Senders
 from .challenge import answer
+from .claims import confirmation
 from .compact import (
     CLAIMS_DEPTH,
     CLAIMS_MEMBERS,
@@ -22,20 +24,26 @@ from .compact import (
     parse_json,
     verify,
 )
-from .effects import NOW, Flow, LoadKeys
+from .effects import NOW, Decrypt, Flow, LoadKeys, RememberProof
 from .errors import AuthError, MalformedToken, TokenTooLarge, Unavailable
-from .flow import check_algorithm, issuer_of
+from .flow import check_algorithm, credentials_of, issuer_of, unwrap
+from .jwe import check_replicated
 from .keys import IssuerKeys, Keyring
+from .possession import ANYBODY, Sender
 from .profiles import PROFILES, TYPES, profile_of
-from .request import Credentials, Request, read_credentials
+from .request import Credentials, Request
 from .rules import (
     ALGORITHM,
+    BINDING,
     CREDENTIALS,
+    DECRYPTION,
     FORM,
     HEADER,
     KEY,
     PAYLOAD,
+    REPLICATION,
     REQUIREMENT,
+    REVOCATION,
     RULES,
     SIGNATURE,
     SIGNATURE_FORM,
@@ -45,7 +53,8 @@ from .rules import (
     TYP,
     Rule,
 )
-from .settings import ApiSettings, Policy, Profile
+from .settings import ApiSettings, Policy
+from .values import Profile
 
 T = TypeVar("T")
 Verdict = Literal["accepted", "refused", "undecided"]
@@ -140,6 +149,7 @@ def examine(
     settings: ApiSettings,
     keys: Keyring,
     requirement: Requirement | str | None = None,
+    senders: Senders | None = None,
     *,
     offline: bool = False,
 ) -> Flow[Examination]:
@@ -147,7 +157,7 @@ def examine(
 
     offline: keys that would have to be fetched are not; what they would decide is then not reached.
     """
-    notes = _Notes(settings, keys, requirement)
+    notes = _Notes(settings, keys, requirement, senders or Senders(settings))
     return (yield from _examine(token, notes, offline))
 
 
@@ -156,11 +166,12 @@ def examine_request(
     settings: ApiSettings,
     keys: Keyring,
     requirement: Requirement | str | None = None,
+    senders: Senders | None = None,
     *,
     offline: bool = False,
 ) -> Flow[Examination]:
-    """As `examine`, for a whole request: its credentials are looked at first."""
-    notes = _Notes(settings, keys, requirement)
+    """As `examine`, for a whole request: its credentials are looked at first. Its proof is not used up."""
+    notes = _Notes(settings, keys, requirement, senders or Senders(settings))
     credentials = notes.read(request)
     if credentials is None:
         notes.now = (yield NOW).wall
@@ -170,7 +181,12 @@ def examine_request(
 
 def _examine(token: str, notes: _Notes, offline: bool) -> Flow[Examination]:
     """The steps of `check_token`, in its order, without those that cannot be taken for want of an earlier one."""
-    unverified = notes.parsed(token)
+    opened = yield from notes.follow(DECRYPTION, unwrap(token, notes.settings), offline)
+    if opened is None:
+        notes.sent, notes.now = token, (yield NOW).wall
+        return notes.examination()
+    inner, encrypted = opened
+    unverified = notes.parsed(inner)
     own = signed = None
     if unverified:
         own = yield from notes.follow(TRUSTED_ISSUER, issuer_of(unverified, notes.keys, notes.request))
@@ -183,16 +199,29 @@ def _examine(token: str, notes: _Notes, offline: bool) -> Flow[Examination]:
         for check in PROFILES[notes.profile]:
             notes.attempt(RULES[check], check, notes.parts["payload"], own.policy, notes.now)
     if signed:
-        notes.demand(AccessToken(signed, notes.settings, notes.now))
+        if encrypted is not None:
+            notes.attempt(REPLICATION, check_replicated, encrypted, signed.claims)
+        notes.attempt(REVOCATION, notes.senders.revocations.check, signed.claims)
+        sender = yield from _sender(signed, notes)
+        notes.demand(AccessToken(signed, notes.settings, notes.now, token, sender or ANYBODY))
     return notes.examination()
+
+
+def _sender(signed: Signed, notes: _Notes) -> Flow[Sender | None]:
+    if RULES[confirmation].name in notes.failed:
+        return None
+    if notes.request is None or notes.credentials is None:
+        notes.attempt(BINDING, notes.senders.check_bare, signed.claims)
+        return None
+    proving = notes.senders.check(signed.claims, notes.credentials, notes.request, notes.now)
+    return (yield from notes.follow(BINDING, _without_memory(proving)))
 
 
 def _signed(token: Unverified, own: IssuerKeys, notes: _Notes, offline: bool) -> Flow[Signed | None]:
     notes.attempt(ALGORITHM, check_algorithm, token, own)
     if ALGORITHM.name in notes.failed:
         return None
-    find = own.find(token)
-    key = yield from notes.follow(KEY, _without_network(find) if offline else find)
+    key = yield from notes.follow(KEY, own.find(token), offline)
     return None if key is None else notes.attempt(SIGNATURE, verify, token, key)
 
 
@@ -206,6 +235,8 @@ def _without_network(flow: Flow[T]) -> Flow[T]:
     try:
         while True:
             effect = flow.send(reply)
+            if isinstance(effect, Decrypt):
+                raise _OutOfReach
             if not isinstance(effect, LoadKeys) or effect.keys.issuer.jwks_file is not None:
                 reply = yield effect
             elif effect.urgent:
@@ -216,11 +247,22 @@ def _without_network(flow: Flow[T]) -> Flow[T]:
         return cast(T, end.value)
 
 
+def _without_memory(flow: Flow[T]) -> Flow[T]:
+    """The same flow, and no proof is remembered: to explain a request must not use it up."""
+    reply: Any = None
+    try:
+        while True:
+            effect = flow.send(reply)
+            reply = "new" if isinstance(effect, RememberProof) else (yield effect)
+    except StopIteration as end:
+        return cast(T, end.value)
+
+
 # ------------------------------------------------------------------------------------------------------------ the notes
 
 # What a requirement does not read: a token from yesterday's log is expired, and its permissions are of interest still.
 _BESIDE_THE_POINT: Final = frozenset(
-    {"kind", "expiry", "not_before", "issued_at", "lifetime", "audience", "confirmation"}
+    {"kind", "expiry", "not_before", "issued_at", "lifetime", "audience", "confirmation", "revocation", "binding"}
 )
 
 _SENT: Final[Mapping[Cause | None, Sent]] = {
@@ -228,6 +270,7 @@ _SENT: Final[Mapping[Cause | None, Sent]] = {
     Cause.NOTHING: "nothing",
     Cause.UNSIGNED: "unsigned_jwt",
     Cause.ENCRYPTED: "encrypted_jwt",
+    Cause.UNDECRYPTABLE: "encrypted_jwt",
     Cause.OPAQUE: "opaque",
     Cause.REFRESH_TOKEN: "refresh_token",
     Cause.ID_TOKEN: "id_token",
@@ -244,14 +287,17 @@ _UNDECIDED = (
 class _Notes:
     """What has been found so far. passed: names of checks; failed: name to error."""
 
-    def __init__(self, settings: ApiSettings, keys: Keyring, requirement: Requirement | str | None) -> None:
+    def __init__(
+        self, settings: ApiSettings, keys: Keyring, requirement: Requirement | str | None, senders: Senders
+    ) -> None:
         self.settings = settings
+        self.senders = senders
         self.keys = keys
         self.requirement = None if requirement is None else all_of(requirement)
         self.passed: set[str] = set()
         self.failed: dict[str, AuthError] = {}
         self.request: Request | None = None
-        self.scheme: str | None = None
+        self.credentials: Credentials | None = None
         self.sent: Any = ""
         self.parts: Parts = {}
         self.policy: Policy | None = None
@@ -269,10 +315,10 @@ class _Notes:
         self.passed.add(rule.name)
         return result
 
-    def follow(self, rule: Rule, flow: Flow[T]) -> Flow[T | None]:
+    def follow(self, rule: Rule, flow: Flow[T], offline: bool = False) -> Flow[T | None]:
         """As `attempt`, for a check that may have to ask; None also where it may not."""
         try:
-            result = yield from flow
+            result = yield from _without_network(flow) if offline else flow
         except AuthError as error:
             self.failed[rule.name] = error
             return None
@@ -284,11 +330,8 @@ class _Notes:
     def read(self, request: Request) -> Credentials | None:
         """The credentials of a request."""
         self.request = request
-        limit = self.settings.max_token_bytes
-        credentials = self.attempt(CREDENTIALS, read_credentials, request, self.settings.schemes, limit)
-        if credentials is not None:
-            self.scheme = credentials.scheme
-        return credentials
+        self.credentials = self.attempt(CREDENTIALS, credentials_of, request, self.settings, self.senders)
+        return self.credentials
 
     def parsed(self, token: str) -> Unverified | None:
         """The token, not verified. One function reads its structure: which of four checks it was, its error says."""
@@ -325,6 +368,7 @@ class _Notes:
         cause = None if fault is None else fault.cause
         readable = {"header", "payload"} <= self.parts.keys()
         verdict, summary, advice = self._verdict(fault)
+        scheme = None if self.credentials is None else self.credentials.scheme
         return Examination(
             verdict=verdict,
             sent=_SENT.get(cause, "jwt" if readable else "unreadable"),
@@ -333,7 +377,7 @@ class _Notes:
             advice=advice,
             verified=SIGNATURE.name in self.passed,
             findings=findings,
-            refusal=None if fault is None else _bare(answer(self.failed[fault.name], self.settings, self.scheme)),
+            refusal=None if fault is None else _bare(answer(self.failed[fault.name], self.settings, scheme)),
         )
 
     def _verdict(self, fault: Finding | None) -> tuple[Verdict, str, str]:
@@ -345,13 +389,24 @@ class _Notes:
         return "accepted", _ACCEPTED, ""
 
     def _findings(self) -> tuple[Finding, ...]:
-        rules = [*STEPS, *(RULES[check] for check in PROFILES[self.profile])]
+        rules = [*STEPS, *(RULES[check] for check in PROFILES[self.profile]), *self._later_rules()]
+        if self.settings.decryption_keys:
+            rules.insert(0, DECRYPTION)
         if self.request is not None:
             rules.insert(0, CREDENTIALS)
         if self.requirement is not None:
             rules.append(REQUIREMENT)
         blocked = next((rule.name for rule in rules if rule.name not in self.passed), "")
         return tuple(self._finding(rule, blocked) for rule in rules)
+
+    def _later_rules(self) -> list[Rule]:
+        """What comes after the claims, as far as this API does it at all."""
+        wanted = {
+            REPLICATION: bool(self.settings.decryption_keys),
+            REVOCATION: self.settings.store is not None or REVOCATION.name in self.failed,
+            BINDING: bool(self.settings.possession.mechanisms),
+        }
+        return [rule for rule, done in wanted.items() if done]
 
     def _finding(self, rule: Rule, blocked: str) -> Finding:
         expected, found = self._expected(rule), self._found(rule)

@@ -22,6 +22,7 @@ from .errors import AmbiguousKey, BadSignature, HeaderRejected, UnknownKey, show
 from .pem import read_pem
 
 RSA_BITS = (2_048, 8_192)  # RFC 7518 section 3.3 sets the lower; a verification's cost sets the upper
+PROOF_RSA_BITS = 4_096  # the same for the key of a DPoP proof, which a stranger brings with each request
 RSA_EXPONENT = (5, 2**32 - 1)  # a 3,071-bit exponent costs 46 times a normal verification
 # CVE-2017-15361 (ROCA): modulo each of these primes, a modulus that can be factored is a power of 65,537. That another
 # one is so too happens once in 100 million.
@@ -201,6 +202,19 @@ def read_jwk(jwk: object, *, alg_binds: bool = True) -> PublicKey:
         # EdDSA and Ed25519 are two names of the same algorithm (RFC 9864).
         algorithms = frozenset(fits) if alg_binds and kind != "Ed25519" else algorithms
     return PublicKey(kid, thumbprint(jwk), algorithms, _essence(jwk), material)
+
+
+def read_proof_key(jwk: object, algorithm: str) -> VerificationKey:
+    """The public key that came in a DPoP proof (RFC 9449 section 4.2), for the algorithm that the proof names.
+
+    Raises UnusableKey, also for a private key, a symmetric one, and one that is not for this algorithm.
+    """
+    key = read_jwk(jwk)
+    if isinstance(key._material, rsa.RSAPublicKey) and key._material.key_size > PROOF_RSA_BITS:
+        raise UnusableKey(f"an RSA modulus must have at most {PROOF_RSA_BITS} bits, got {key._material.key_size}")
+    if algorithm not in key.algorithms:
+        raise UnusableKey(f"is for {' or '.join(sorted(key.algorithms))}, and not for {algorithm}")
+    return key.for_algorithm(algorithm)
 
 
 def _essence(jwk: Mapping[str, Any]) -> Mapping[str, str]:

@@ -23,9 +23,10 @@ from .errors import KeysUnavailable, SettingsError, Unavailable, shown
 from .jwk import KeySet, SharedSecret, VerificationKey, read_jwks
 from .key_state import BACK_OFF, COOL_DOWN, GRACE, HARD_AGE, NEVER, SOFT_AGE, Attempt, KeyState, Metadata, soft_age
 from .request import Request
-from .settings import ApiSettings, Issuer, Policy, check_url
+from .settings import ApiSettings, Issuer, Policy
 from .snapshot import AHEAD, Kept, Snapshot
 from .status import IssuerStatus, Source, Status
+from .values import check_url
 
 __all__ = [
     "BACK_OFF",

@@ -8,7 +8,8 @@ from typing import Final
 from . import claims as check
 from .claims import Claims
 from .errors import HeaderRejected
-from .settings import Policy, Profile
+from .settings import Policy
+from .values import Profile
 
 Check = Callable[[Claims, Policy, float], None]
 

@@ -13,13 +13,15 @@ from .errors import InvalidRequest, MissingCredentials, TokenTooLarge, shown
 @dataclass(frozen=True, slots=True)
 class Request:
     """method: as sent, case included; url: the full URL; headers: (name, value) pairs, in order, repeats kept;
-    client_certificate: the DER bytes of the TLS client's certificate, where the connection has one.
+    client_certificate: the DER bytes of the TLS client's certificate, where the connection has one; client: the IP
+    address of whoever is at the other end of it, which may be a proxy; None where that is not known.
     """
 
     method: str
     url: str
     headers: Sequence[tuple[str, str]]
     client_certificate: bytes | None = None
+    client: str | None = None
 
     def values(self, name: str) -> list[str]:
         """The values of every header line of that name (lower case), white space at both ends taken away.

@@ -67,6 +67,7 @@ def _types(policy: Policy, now: float) -> str:
 CREDENTIALS: Final = Rule(
     "credentials", "RFC 6750 section 2.1", "one Authorization header: Bearer, a space, and one token"
 )
+DECRYPTION: Final = Rule("decryption", "RFC 7516 section 5.2", "none, or a JWE that a key of this API opens")
 FORM: Final = Rule("form", "RFC 7515 section 7.1", "three segments with dots between them")
 HEADER: Final = Rule("header", "RFC 7515 section 4", "a JSON object in base64url, without extensions", part="header")
 PAYLOAD: Final = Rule("payload", "RFC 7519 section 7.2", "a JSON object in base64url")
@@ -87,6 +88,14 @@ TYP: Final = Rule("typ", "RFC 8725 section 3.11", _types, ("typ",), part="header
 
 STRUCTURE: Final = (FORM, HEADER, PAYLOAD, SIGNATURE_FORM)
 STEPS: Final = (*STRUCTURE, TRUSTED_ISSUER, ALGORITHM, KEY, SIGNATURE, TYP)
+
+# ------------------------------------------------------------------------------------------------- after the claims
+
+REPLICATION: Final = Rule("replication", "RFC 7519 section 5.3", "in the JWE's header, no claim that differs")
+REVOCATION: Final = Rule("revocation", "setting store", "not revoked", ("iss", "jti", "sub", "iat"))
+BINDING: Final = Rule(
+    "binding", "RFC 9449 section 7.1, RFC 8705 section 3", "proof of all that the token is bound to", ("cnf",)
+)
 
 REQUIREMENT: Final = Rule("requirement", "RFC 6750 section 3.1", "what the route requires", ("scope", "permissions"))
 
@@ -133,6 +142,9 @@ RULES: Final[Mapping[Check, Rule]] = {
     ),
     check.actor: Rule("actor", "RFC 8693 section 4.1", "a JSON object, or none", ("act",)),
     check.confirmation: Rule(
-        "confirmation", "RFC 7800 section 3.1", "no binding: this API takes bearer tokens alone", ("cnf",)
+        "confirmation",
+        "RFC 7800 section 3.1",
+        lambda policy, now: f"{check.bindings(policy)}, or none" if policy.confirmations else check.bindings(policy),
+        ("cnf",),
     ),
 }

@@ -2,38 +2,51 @@
 
 from __future__ import annotations
 
-import difflib
-import json
 import os
 import re
-import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, ClassVar, Final, Literal, Self
-from urllib.parse import urlsplit
+from typing import Any, ClassVar, Literal, Self, cast, get_args
 
+from .decryption_keys import ALGORITHMS as KEY_ALGORITHMS
+from .decryption_keys import ENCRYPTIONS, DecryptionKey, Given, read_decryption_keys
 from .effects import Resolver
-from .errors import SettingsError, listed, shown
+from .environment import read_environment, variable_for
+from .errors import SettingsError
 from .jwk import ASYMMETRIC, SYMMETRIC, KeySet, SharedSecret, read_keys
+from .possession import Mechanism, ProofOfPossession, read_possession
+from .proxies import ProxyRules
+from .resource_server import read_resource_server
 from .snapshot import own_part
+from .values import (
+    Profile,
+    algorithms_of,
+    check_flags,
+    check_key,
+    check_leeway,
+    check_profile,
+    check_secret,
+    check_url,
+    chosen,
+    document_of,
+    each,
+    identifier_of,
+    issuer_url,
+    permissions_of,
+    put,
+    sequence,
+    types_of,
+    whole,
+)
 
-Profile = Literal["auth0", "rfc9068"]
-PROFILES: Final = ("auth0", "rfc9068")
-ALGORITHMS: Final = ASYMMETRIC | SYMMETRIC
-
-MAX_LEEWAY = 300  # seconds; more would make expiry a suggestion
-SECRET_BYTES = 32  # RFC 7518 section 3.2: a key as long as the hash output or longer
-SHORT_SECRET_BYTES = 16  # what Auth0 takes as the signing secret of an HS256 API
 MAX_TOKEN_BYTES = (256, 1_048_576)
-LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
-
-# What RFC 6749 section 3.3 allows in a scope, and so what may stand in a challenge's `scope="…"`.
-SCOPE_TOKEN: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
+MAX_WINDOW = 3_600  # seconds; every proof is remembered for so long
+Outage = Literal["serve", "refuse"]
+DecryptionKeys = DecryptionKey | Given | Sequence[DecryptionKey | Given]
 # RFC 9110 section 5.6.4: what a quoted string may hold without an escape.
 _QUOTABLE = re.compile(r"[\x20\x21\x23-\x5b\x5d-\x7e]+")
-_HOST = re.compile(r"(?=.{1,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +60,7 @@ class Policy:
     accept_typ: tuple[str | None, ...]
     leeway: float
     token_lifetime: int | None
+    confirmations: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +99,7 @@ class Issuer:
     of_domain: ClassVar[bool] = False  # whether the settings made it of their `domain`
 
     def __post_init__(self) -> None:
-        _check_flags(self, "allow_http")
+        check_flags(self, "allow_http")
         check_url("issuer", self.url, allow_http=self.allow_http)
         for name in ("jwks_uri", "metadata_url"):
             value = getattr(self, name)
@@ -96,15 +110,15 @@ class Issuer:
         if self.jwks_file is not None:
             self._check_file()
         if self.signing_algorithms is not None:
-            _set(self, "signing_algorithms", _algorithms(self.signing_algorithms))
+            put(self, "signing_algorithms", algorithms_of(self.signing_algorithms))
         if self.identifier is not None:
-            _set(self, "identifier", _identifier(self.identifier))
-        _set(self, "accept_typ", _accept_typ(self.accept_typ))
-        _check_flags(self, "jwk_alg_binds")
-        _check_profile(self.profile)
-        _check_leeway(self.leeway)
+            put(self, "identifier", identifier_of(self.identifier))
+        put(self, "accept_typ", types_of(self.accept_typ))
+        check_flags(self, "jwk_alg_binds")
+        check_profile(self.profile)
+        check_leeway(self.leeway)
         if self.jwks is not None:
-            _set(self, "jwks", _document(self.jwks))
+            put(self, "jwks", document_of(self.jwks))
             self.given_keys(self.signing_algorithms or sorted(ASYMMETRIC))
 
     @classmethod
@@ -113,7 +127,7 @@ class Issuer:
 
         `https://` before it and a slash behind it are understood. The settings are those of `Issuer`.
         """
-        return cls(_issuer_of(domain), **{"jwk_alg_binds": False, **settings})
+        return cls(issuer_url(domain), **{"jwk_alg_binds": False, **settings})
 
     @property
     def discovery_url(self) -> str:
@@ -124,7 +138,7 @@ class Issuer:
         if self.jwks is not None or self.jwks_uri or self.metadata_url:
             raise SettingsError("jwks_file", "keys come from one place: leave out jwks, jwks_uri and metadata_url")
         try:
-            _set(self, "jwks_file", os.fspath(self.jwks_file or ""))
+            put(self, "jwks_file", os.fspath(self.jwks_file or ""))
         except TypeError:
             raise SettingsError("jwks_file", "must be a path", self.jwks_file) from None
         if not isinstance(self.jwks_file, str) or not self.jwks_file or "\0" in self.jwks_file:
@@ -169,6 +183,31 @@ class ApiSettings:
     realm: as it stands in challenges (RFC 9110 section 11.5).
     resource_metadata_url: of this API's RFC 9728 document; it then stands in every 401 and 403.
 
+    proof_of_possession: "dpop" (RFC 9449), "mtls" (RFC 8705) or both: the bindings of tokens that are checked here. A
+        token that is bound in another way is refused. `ProofOfPossession("dpop", required=True)`, or the Management
+        API's object, refuses tokens that are bound in no way.
+    dpop_algorithms: those of proofs; ES256 unless set.
+    dpop_window: seconds that a proof may be old, and `leeway` beside.
+    dpop_nonce_key: at least 32 bytes; proofs must then carry a nonce that a process with this key supplied.
+    dpop_nonce_lifetime: seconds that such a nonce is good for, at least.
+    store: where seen proofs and revoked tokens are remembered: "memory://", "sqlite:///path" or "redis://…". None is
+        memory; where several workers are announced (`WEB_CONCURRENCY`), a file of this host.
+    revocation_delay: seconds until a revocation counts in the other processes.
+    revocation_outage: where the store cannot be read for longer than that: "serve" tokens that are not known as
+        revoked, or "refuse" all with 503.
+    public_url: the address under which clients know this API: scheme, host, port, and a path before the app's own.
+    trusted_proxies: networks such as "10.0.0.0/8"; of a request from there, and of no other, these are read:
+    proxy_headers: what tells the public URL: "Forwarded", or some of "X-Forwarded-Proto", "X-Forwarded-Host" and
+        "X-Forwarded-Prefix".
+    certificate_header: what holds the client's certificate: "Client-Cert" (RFC 9440), "X-Forwarded-Client-Cert"
+        (Envoy), "X-Amzn-Mtls-Clientcert-Leaf", "X-Amzn-Mtls-Clientcert", or any other with URL-encoded PEM in it
+        (nginx: `$ssl_client_escaped_cert`).
+
+    decryption_keys: the private keys that open encrypted tokens (JWE, RFC 7516): each a `DecryptionKey`, PEM, a JWK, a
+        path of a file with either, or a callable that keeps the key elsewhere. Signed tokens are then still taken.
+    encryption_algorithms: `alg` of such tokens; of "RSA-OAEP-256", "RSA-OAEP-384", "RSA-OAEP-512" and "RSA-OAEP".
+    content_encryption_algorithms: their `enc`; of "A256GCM", "A192GCM" and "A128GCM".
+
     Raises SettingsError for what could never be right.
     """
 
@@ -187,24 +226,42 @@ class ApiSettings:
     max_token_bytes: int = 16_384
     realm: str = "api"
     resource_metadata_url: str | None = None
+    proof_of_possession: ProofOfPossession | Mechanism | Sequence[Mechanism] | Mapping[str, Any] | None = None
+    dpop_algorithms: Sequence[str] = ("ES256",)
+    dpop_window: int = 60
+    dpop_nonce_key: bytes | None = field(default=None, repr=False)
+    dpop_nonce_lifetime: int = 300
+    store: str | None = field(default=None, repr=False)  # it may hold a password
+    revocation_delay: float = 5
+    revocation_outage: Outage = "serve"
+    public_url: str | None = None
+    trusted_proxies: Sequence[str] = ()
+    proxy_headers: Sequence[str] = ()
+    certificate_header: str | None = None
+    decryption_keys: DecryptionKeys = field(default=(), repr=False)
+    encryption_algorithms: Sequence[str] = ("RSA-OAEP-256", "RSA-OAEP-384", "RSA-OAEP-512")
+    content_encryption_algorithms: Sequence[str] = ("A256GCM",)
 
     def __post_init__(self) -> None:
-        _set(self, "identifier", _identifier(self.identifier))
-        _set(self, "signing_algorithms", _algorithms(self.signing_algorithms))
-        _set(self, "issuers", self._all_issuers())
-        _check_profile(self.profile)
-        _check_leeway(self.leeway)
-        _set(self, "permissions", _permissions(self.permissions))
-        _check_flags(self, "short_secret", "permissions_in_token")
-        if self.token_lifetime is not None and not _whole(self.token_lifetime, 1, 10**10):
+        put(self, "identifier", identifier_of(self.identifier))
+        put(self, "signing_algorithms", algorithms_of(self.signing_algorithms))
+        put(self, "issuers", self._all_issuers())
+        check_profile(self.profile)
+        check_leeway(self.leeway)
+        put(self, "permissions", permissions_of(self.permissions))
+        check_flags(self, "short_secret", "permissions_in_token")
+        if self.token_lifetime is not None and not whole(self.token_lifetime, 1, 10**10):
             raise SettingsError("token_lifetime", "must be a whole number of seconds above 0", self.token_lifetime)
         least, most = MAX_TOKEN_BYTES
-        if not _whole(self.max_token_bytes, least, most):
+        if not whole(self.max_token_bytes, least, most):
             raise SettingsError("max_token_bytes", f"must be {least} to {most}", self.max_token_bytes)
         if not isinstance(self.realm, str) or _QUOTABLE.fullmatch(self.realm) is None:
             raise SettingsError("realm", "must be ASCII text without quotes and backslashes", self.realm)
         if self.resource_metadata_url is not None:
             check_url("resource_metadata_url", self.resource_metadata_url, query=True)
+        self._check_senders()
+        self._check_proxies()
+        self._check_encryption()
         for issuer in self.issuers:
             self.check_issuer(issuer)
         symmetric = any(policy.algorithms <= SYMMETRIC for policy in self.policies.values())
@@ -219,12 +276,12 @@ class ApiSettings:
         Raises SettingsError, which names the variable.
         """
         given = os.environ if environ is None else environ
-        settings = _read_environment(given)
+        settings = read_environment(given)
         try:
             issuers = [Issuer(url) for url in settings.pop("issuers", ())]
             return cls(issuers=issuers, **settings)
         except SettingsError as error:
-            raise SettingsError(_variable_for(error.setting, given), error.rule, error.actual) from None
+            raise SettingsError(variable_for(error.setting, given), error.rule, error.actual) from None
 
     @classmethod
     def from_resource_server(
@@ -233,15 +290,17 @@ class ApiSettings:
         domain: str | Sequence[str],
         *,
         signing_secret: bytes | str | None = None,
+        decryption_keys: DecryptionKeys = (),
     ) -> Self:
         """Settings from the Management API's JSON object of this API (`GET /api/v2/resource-servers/{id}`).
 
         domain: as for ApiSettings. signing_secret: of an HS256 API, where the object does not hold it; text is
-        encoded as UTF-8.
+        encoded as UTF-8. decryption_keys: the private keys of an API whose tokens are encrypted, which Auth0 never has.
 
         Raises SettingsError: for a field of the wrong type, and by name for what is not supported.
         """
-        return cls(domain=domain, **_read_resource_server(resource_server, signing_secret))
+        settings = read_resource_server(resource_server, signing_secret, encrypted=bool(decryption_keys))
+        return cls(domain=domain, decryption_keys=decryption_keys, **settings)
 
     def __getstate__(self) -> dict[str, Any]:
         """To be copied and pickled."""
@@ -250,13 +309,34 @@ class ApiSettings:
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         for name, value in state.items():
-            _set(self, name, value)
-        _set(self, "permissions", MappingProxyType(state["permissions"]))
+            put(self, name, value)
+        put(self, "permissions", MappingProxyType(state["permissions"]))
 
     @property
+    def possession(self) -> ProofOfPossession:
+        """`proof_of_possession`, whichever way it was written."""
+        return cast(ProofOfPossession, self.proof_of_possession)
+
+    @property
+    def keys_for_decryption(self) -> tuple[DecryptionKey, ...]:
+        """`decryption_keys`, whichever way they were written."""
+        return cast("tuple[DecryptionKey, ...]", self.decryption_keys)
+
+    @cached_property
     def schemes(self) -> tuple[str, ...]:
-        """The authentication schemes that are spoken here."""
-        return ("Bearer",)
+        """The authentication schemes that are spoken here.
+
+        A token that is bound to a certificate may come under both: RFC 8705 section 3 has Bearer, Auth0 says DPoP.
+        """
+        possession = self.possession
+        if not possession.mechanisms:
+            return ("Bearer",)
+        return ("DPoP",) if possession == ProofOfPossession(("dpop",), required=True) else ("Bearer", "DPoP")
+
+    @cached_property
+    def challenges(self) -> tuple[str, ...]:
+        """Those of the schemes that a client is told of. Without DPoP, that scheme is understood, not offered."""
+        return self.schemes if "dpop" in self.possession.mechanisms else ("Bearer",)
 
     @cached_property
     def policies(self) -> dict[str, Policy]:
@@ -268,12 +348,13 @@ class ApiSettings:
         given = issuer.identifier or self.identifier
         return Policy(
             issuer=issuer.url,
-            identifiers=_each(given),
+            identifiers=each(given),
             algorithms=frozenset(issuer.signing_algorithms or self.signing_algorithms),
             profile=issuer.profile or self.profile,
             accept_typ=tuple(issuer.accept_typ),
             leeway=self.leeway if issuer.leeway is None else issuer.leeway,
             token_lifetime=self.token_lifetime,
+            confirmations=self.possession.confirmations,
         )
 
     def secret_of(self, issuer: Issuer) -> SharedSecret | None:
@@ -287,13 +368,13 @@ class ApiSettings:
 
     def _all_issuers(self) -> tuple[Issuer, ...]:
         # Without those that an earlier domain made: `dataclasses.replace` hands them in beside the domain of today.
-        issuers = [issuer for issuer in _sequence("issuers", self.issuers, Issuer) if not issuer.of_domain]
+        issuers = [issuer for issuer in sequence("issuers", self.issuers, Issuer) if not issuer.of_domain]
         if self.domain is not None:
-            domains = _sequence("domain", (self.domain,) if isinstance(self.domain, str) else self.domain, str)
-            _set(self, "domain", domains[0] if len(domains) == 1 else domains)
+            domains = sequence("domain", (self.domain,) if isinstance(self.domain, str) else self.domain, str)
+            put(self, "domain", domains[0] if len(domains) == 1 else domains)
             for domain in domains:
                 issuer = Issuer.auth0(domain)
-                _set(issuer, "of_domain", True)
+                put(issuer, "of_domain", True)
                 issuers.append(issuer)
         if self.resolver is not None and not callable(self.resolver):
             raise SettingsError("resolver", "must be callable", self.resolver)
@@ -304,6 +385,36 @@ class ApiSettings:
         if twice:
             raise SettingsError("issuers", "an issuer may be named once", twice[0])
         return tuple(issuers)
+
+    def _check_senders(self) -> None:
+        put(self, "proof_of_possession", read_possession(self.proof_of_possession))
+        put(self, "dpop_algorithms", chosen("dpop_algorithms", self.dpop_algorithms, ASYMMETRIC))
+        for name, least, most in (("dpop_window", 1, MAX_WINDOW), ("dpop_nonce_lifetime", 10, 86_400)):
+            if not whole(getattr(self, name), least, most):
+                raise SettingsError(name, f"must be {least} to {most} seconds", getattr(self, name))
+        if self.dpop_nonce_key is not None:
+            check_key("dpop_nonce_key", self.dpop_nonce_key)
+            if "dpop" not in self.possession.mechanisms:
+                raise SettingsError("dpop_nonce_key", "needs proof_of_possession with 'dpop'")
+        if self.store is not None and (not isinstance(self.store, str) or "://" not in self.store):
+            raise SettingsError("store", "must be a URL such as memory://, sqlite:///path or redis://host")
+        delay: Any = self.revocation_delay
+        if isinstance(delay, bool) or not isinstance(delay, int | float) or not 0.1 <= delay <= 3_600:
+            raise SettingsError("revocation_delay", "must be 0.1 to 3600 seconds", delay)
+        chosen("revocation_outage", (self.revocation_outage,), get_args(Outage))
+
+    def _check_proxies(self) -> None:
+        put(self, "trusted_proxies", sequence("trusted_proxies", self.trusted_proxies, str))
+        put(self, "proxy_headers", sequence("proxy_headers", self.proxy_headers, str))
+        if self.public_url is not None and self.proxy_headers:
+            raise SettingsError("proxy_headers", "the public URL comes from one place: leave out public_url")
+        ProxyRules(self.public_url, self.trusted_proxies, self.proxy_headers, self.certificate_header)
+
+    def _check_encryption(self) -> None:
+        put(self, "encryption_algorithms", chosen("encryption_algorithms", self.encryption_algorithms, KEY_ALGORITHMS))
+        given = self.content_encryption_algorithms
+        put(self, "content_encryption_algorithms", chosen("content_encryption_algorithms", given, ENCRYPTIONS))
+        put(self, "decryption_keys", read_decryption_keys(self.decryption_keys, self.encryption_algorithms))
 
     def check_issuer(self, issuer: Issuer) -> None:
         """Symmetric and asymmetric never mix, and each has just what it needs. Raises SettingsError."""
@@ -322,299 +433,8 @@ class ApiSettings:
             return
         if secret is None:
             raise SettingsError("signing_secret", "HS256 needs the API's signing secret")
-        _check_secret(secret, self.short_secret)
+        check_secret(secret, self.short_secret)
         if issuer.jwks is not None or issuer.jwks_file or issuer.jwks_uri or issuer.metadata_url:
             raise SettingsError(
                 "jwks", "with HS256 nothing is fetched: leave out jwks and jwks_file, jwks_uri and metadata_url"
             )
-
-
-# ----------------------------------------------------------------------------------------------------- single settings
-
-
-def _set(settings: object, name: str, value: object) -> None:
-    """Once, while a frozen value is being made: what was given, in its one canonical type."""
-    object.__setattr__(settings, name, value)
-
-
-def _sequence(name: str, values: Any, of: type) -> tuple[Any, ...]:
-    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
-        raise SettingsError(name, f"must be a list of {of.__name__}", values)
-    items = tuple(values)
-    for item in items:
-        if not isinstance(item, of):
-            raise SettingsError(name, f"must be a list of {of.__name__}", item)
-    return items
-
-
-def _each(value: str | Sequence[str]) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else tuple(value)
-
-
-def _identifier(value: str | Sequence[str]) -> str | tuple[str, ...]:
-    given = value if isinstance(value, str) else _sequence("identifier", value, str)
-    if not given or not all(given):
-        raise SettingsError("identifier", "must be the API's identifier, exactly as it is registered", value)
-    return given
-
-
-def _algorithms(values: Sequence[str]) -> tuple[str, ...]:
-    algorithms = _sequence("signing_algorithms", values, str)
-    if not algorithms:
-        raise SettingsError("signing_algorithms", "name at least one")
-    for algorithm in algorithms:
-        # RFC 8725 section 3.2: "none" is in no list of ours.
-        if algorithm not in ALGORITHMS:
-            raise SettingsError("signing_algorithms", f"must be of {', '.join(sorted(ALGORITHMS))}", algorithm)
-    return algorithms
-
-
-def _accept_typ(values: Sequence[str | None]) -> tuple[str | None, ...]:
-    named = _sequence("accept_typ", values, object)
-    for value in named:
-        if value is not None and not (isinstance(value, str) and value):
-            raise SettingsError("accept_typ", "must be a list of media types, or None for no typ", value)
-    return tuple(value and value.lower().removeprefix("application/") for value in named)
-
-
-def _permissions(values: Mapping[str, str] | Iterable[str]) -> Mapping[str, str]:
-    named = values if isinstance(values, Mapping) else dict.fromkeys(_sequence("permissions", values, str), "")
-    for name, meaning in named.items():
-        if not isinstance(name, str) or not name or not isinstance(meaning, str):
-            raise SettingsError("permissions", "must map names to descriptions", {name: meaning})
-    return MappingProxyType(dict(named))
-
-
-def _document(jwks: Mapping[str, Any] | str | bytes) -> bytes:
-    """A JWK Set as bytes: a caller who changes their mapping later changes nothing here."""
-    if isinstance(jwks, bytes):
-        return jwks
-    try:
-        return (jwks if isinstance(jwks, str) else json.dumps(jwks)).encode("utf-8")
-    except (TypeError, ValueError):
-        raise SettingsError("jwks", f"must be a JWK Set, got {type(jwks).__name__}") from None
-
-
-def _secret_octets(text: str) -> bytes:
-    try:
-        return text.encode("utf-8")
-    except UnicodeEncodeError:
-        raise SettingsError("signing_secret", "must be text that UTF-8 can hold") from None
-
-
-def _check_flags(settings: object, *names: str) -> None:
-    for name in names:
-        if not isinstance(getattr(settings, name), bool):
-            raise SettingsError(name, "must be True or False", getattr(settings, name))
-
-
-def _check_profile(profile: object) -> None:
-    if profile is not None and profile not in PROFILES:
-        raise SettingsError("profile", f"must be None or one of {listed(PROFILES)}", profile)
-
-
-def _check_leeway(leeway: object) -> None:
-    if leeway is None:
-        return
-    number = isinstance(leeway, int | float) and not isinstance(leeway, bool)
-    if not (number and 0 <= leeway <= MAX_LEEWAY):  # type: ignore[operator]  # NaN fails it too
-        raise SettingsError("leeway", f"must be 0 to {MAX_LEEWAY} seconds", leeway)
-
-
-def _whole(value: object, least: int, most: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
-
-
-_LOOKS_PUBLIC = re.compile(rb"-----BEGIN |\bssh-(rsa|ed25519|dss) |\becdsa-sha2-|\"(kty|keys)\"")
-
-
-def _check_secret(secret: object, short_secret: bool) -> None:
-    if not isinstance(secret, bytes):
-        raise SettingsError("signing_secret", f"must be bytes, got {type(secret).__name__}")
-    # RFC 8725 section 2.1: a public key is known to everybody, so it must never serve as a secret.
-    if _LOOKS_PUBLIC.search(secret):
-        raise SettingsError("signing_secret", "looks like a PEM, SSH key or JWK: it must be the API's own secret")
-    least = SHORT_SECRET_BYTES if short_secret else SECRET_BYTES
-    if len(secret) < least:
-        also = "" if short_secret else f"; short_secret=True admits {SHORT_SECRET_BYTES}"
-        raise SettingsError("signing_secret", f"must have at least {least} bytes, got {len(secret)}{also}")
-    if len(secret) < SECRET_BYTES:
-        warnings.warn(
-            f"signing_secret has {len(secret)} bytes; RFC 7518 section 3.2 asks for {SECRET_BYTES}", stacklevel=5
-        )
-    if len(set(secret)) == 1:
-        raise SettingsError("signing_secret", "must not be one byte over and over")
-
-
-def check_url(name: str, url: object, *, allow_http: bool = False, query: bool = False) -> None:
-    """An address that may be asked, or told to a client: https, or http on loopback. Raises SettingsError.
-
-    RFC 8414 section 2: an issuer has neither query nor fragment. A user part may disguise the host.
-    """
-    if not isinstance(url, str) or re.fullmatch(r"[\x21\x23-\x5b\x5d-\x7e]+", url) is None:
-        raise SettingsError(name, "must be a URL in ASCII", url)
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        raise SettingsError(name, "must be a URL", url) from None
-    if not host or "@" in parts.netloc or "#" in url or ("?" in url and not query):
-        raise SettingsError(name, "must have a host, and no user, fragment" + ("" if query else " or query"), url)
-    if parts.scheme == "http" and (allow_http or host in LOOPBACK):
-        return
-    if parts.scheme != "https":
-        raise SettingsError(name, "must be https (http only on loopback, or with allow_http)", url)
-
-
-def _issuer_of(domain: object) -> str:
-    """`iss` of an Auth0 tenant: https, its domain, a slash."""
-    if not isinstance(domain, str):
-        raise SettingsError("domain", "must be a domain such as tenant.eu.auth0.com", domain)
-    scheme, _, rest = domain.rpartition("://")
-    host = rest.removesuffix("/").lower()
-    if scheme.lower() in ("", "https") and _HOST.fullmatch(host):
-        return f"https://{host}/"
-    # A local tenant: the address as it stands.
-    if scheme == "http":
-        check_url("domain", f"http://{host}/")
-        if "/" not in host:
-            return f"http://{host}/"
-    raise SettingsError("domain", "must be a domain such as tenant.eu.auth0.com, without a path", domain)
-
-
-# ------------------------------------------------------------------------------------------------------ the environment
-
-
-def _flag(text: str) -> bool:
-    known = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
-    if text.lower() not in known:
-        raise ValueError("must be true or false")
-    return known[text.lower()]
-
-
-def _words(text: str) -> list[str]:
-    return text.replace(",", " ").split()
-
-
-def _profile(text: str) -> str:
-    # The Dashboard writes "Auth0" and "RFC 9068".
-    return text.lower().replace(" ", "")
-
-
-# variable → (the setting, how its text is read). Adding one is one line here and one in docs/reference/settings.md.
-ENVIRONMENT: Final[dict[str, tuple[str, Any]]] = {
-    "AUTH0_DOMAIN": ("domain", _words),
-    "AUTH0_AUDIENCE": ("identifier", str),
-    "API_IDENTIFIER": ("identifier", str),
-    "JWTGATE_ISSUERS": ("issuers", _words),
-    "JWTGATE_SIGNING_ALGORITHMS": ("signing_algorithms", _words),
-    "JWTGATE_SIGNING_SECRET": ("signing_secret", _secret_octets),
-    "JWTGATE_SHORT_SECRET": ("short_secret", _flag),
-    "JWTGATE_PROFILE": ("profile", _profile),
-    "JWTGATE_PERMISSIONS_IN_TOKEN": ("permissions_in_token", _flag),
-    "JWTGATE_PERMISSIONS": ("permissions", _words),
-    "JWTGATE_TOKEN_LIFETIME": ("token_lifetime", int),
-    "JWTGATE_LEEWAY": ("leeway", float),
-    "JWTGATE_MAX_TOKEN_BYTES": ("max_token_bytes", int),
-    "JWTGATE_REALM": ("realm", str),
-    "JWTGATE_RESOURCE_METADATA_URL": ("resource_metadata_url", str),
-}
-
-
-def _read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    _check_spelling(environ)
-    found: dict[str, Any] = {}
-    for variable, (setting, read) in ENVIRONMENT.items():
-        text = environ.get(variable, "")
-        if not text:
-            continue
-        try:
-            value = read(text)
-        except SettingsError as error:
-            raise SettingsError(variable, error.rule) from None
-        except ValueError as error:
-            raise SettingsError(variable, f"cannot be read: {error}", text) from None
-        if found.get(setting, value) != value:
-            raise SettingsError(variable, f"differs from another variable for {setting!r}", text)
-        found[setting] = value
-    if "identifier" not in found:
-        raise SettingsError("AUTH0_AUDIENCE", "set it (or API_IDENTIFIER) to the API's identifier")
-    if not {"domain", "issuers"} & found.keys():
-        raise SettingsError("AUTH0_DOMAIN", "set it to the tenant's domain (or JWTGATE_ISSUERS to issuer URLs)")
-    return found
-
-
-def _variable_for(setting: str, environ: Mapping[str, str]) -> str:
-    """Where a setting came from: its variable, or the setting itself where none is set."""
-    wanted = "issuers" if setting == "issuer" else setting
-    return next((name for name, (of, _) in ENVIRONMENT.items() if of == wanted and environ.get(name)), setting)
-
-
-def _check_spelling(environ: Mapping[str, str]) -> None:
-    """A misspelt setting must not be ignored; variables of others (Kubernetes makes JWTGATE_… ones) may be there."""
-    for variable in environ:
-        if variable.startswith("JWTGATE_") and variable not in ENVIRONMENT:
-            meant = difflib.get_close_matches(variable, ENVIRONMENT, n=1, cutoff=0.85)
-            if meant:
-                raise SettingsError(variable, f"is not a setting; {meant[0]} is")
-
-
-# ------------------------------------------------------------------------------------ the Management API's JSON object
-
-_DIALECTS: Final[dict[str, tuple[Profile, bool]]] = {
-    "access_token": ("auth0", False),
-    "access_token_authz": ("auth0", True),
-    "rfc9068_profile": ("rfc9068", False),
-    "rfc9068_profile_authz": ("rfc9068", True),
-}
-
-
-def _read_resource_server(server: Mapping[str, Any], signing_secret: bytes | str | None) -> dict[str, Any]:
-    if not isinstance(server, Mapping):
-        raise SettingsError("resource_server", f"must be a JSON object, got {type(server).__name__}")
-    for name in ("token_encryption", "proof_of_possession"):
-        if server.get(name) is not None:
-            raise SettingsError(name, "is not supported yet, and must not be ignored: switch it off for this API")
-    if not isinstance(server.get("identifier"), str):
-        raise SettingsError("identifier", "must be the API's identifier, a string", server.get("identifier"))
-    profile, permissions_in_token = _dialect(server.get("token_dialect"))
-    algorithm = server.get("signing_alg", "RS256")
-    if not isinstance(algorithm, str):
-        raise SettingsError("signing_alg", "must be the name of an algorithm", algorithm)
-    lifetime = server.get("token_lifetime")
-    # 0 is possible in a tenant: its tokens are born expired, and `exp` refuses them.
-    if lifetime is not None and not _whole(lifetime, 0, 2_592_000):
-        raise SettingsError("token_lifetime", "must be 0 to 2592000 seconds", lifetime)
-    settings: dict[str, Any] = {
-        "identifier": server["identifier"],
-        "signing_algorithms": (algorithm,),
-        "profile": profile,
-        "permissions_in_token": permissions_in_token,
-        "permissions": _scopes(server.get("scopes")),
-        "token_lifetime": lifetime or None,
-    }
-    if algorithm in SYMMETRIC:
-        secret = server.get("signing_secret") if signing_secret is None else signing_secret
-        settings["signing_secret"] = _secret_octets(secret) if isinstance(secret, str) else secret
-        # Auth0 takes signing secrets from 16 characters up, so that an API which has one works.
-        settings["short_secret"] = True
-    elif signing_secret is not None:
-        raise SettingsError("signing_secret", f"is for HS256 alone, and this API signs with {shown(algorithm)}")
-    return settings
-
-
-def _dialect(name: object) -> tuple[Profile, bool]:
-    # A key that was never set stays away, and the API behaves as with this dialect.
-    known = "access_token" if name is None else name
-    if not isinstance(known, str) or known not in _DIALECTS:
-        raise SettingsError("token_dialect", f"must be one of {listed(tuple(_DIALECTS))}", name)
-    return _DIALECTS[known]
-
-
-def _scopes(entries: Any) -> dict[str, str]:
-    if entries is None:
-        return {}
-    try:
-        return {entry["value"]: entry.get("description") or "" for entry in _sequence("scopes", entries, Mapping)}
-    except (TypeError, KeyError):
-        raise SettingsError("scopes", "must be a list of objects with a 'value'", entries) from None

@@ -9,7 +9,7 @@ In the topmost conftest.py:
         return settings  # those of the API under test
 
 Then tokens for this API are made by `jwtgate_token(permissions=["read:messages"])`, and `jwtgate_broken_token` runs a
-test once with each token that the API must refuse.
+test once with each token that the API must refuse. Where tokens are bound to their sender, `jwtgate_holder` is one.
 
 It is not registered with pytest by itself: jwtgate is installed wherever an API runs, and belongs into the test runs of
 those who ask for it. (PYTEST_DONT_REWRITE: it has no assertions, and may be imported before pytest loads it.)
@@ -18,6 +18,7 @@ those who ask for it. (PYTEST_DONT_REWRITE: it has no assertions, and may be imp
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,6 +26,8 @@ import pytest
 from jwtgate.core.settings import ApiSettings, Issuer
 
 from .broken import BROKEN
+from .broken_proofs import BROKEN_PROOFS, Headers
+from .holder import Holder
 from .stand_in import StandIn, standing_in
 
 if TYPE_CHECKING:
@@ -32,9 +35,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BROKEN",
+    "BROKEN_PROOFS",
+    "Holder",
     "StandIn",
     "bearer",
+    "jwtgate_broken_proof",
     "jwtgate_broken_token",
+    "jwtgate_holder",
     "jwtgate_issuer",
     "jwtgate_settings",
     "jwtgate_tenant",
@@ -81,6 +88,21 @@ def jwtgate_token(jwtgate_issuer: StandIn) -> Callable[..., str]:
 def jwtgate_broken_token(request: pytest.FixtureRequest, jwtgate_issuer: StandIn) -> str:
     """A token that must be refused with 401; a test that uses it runs once for each entry of `BROKEN`."""
     return jwtgate_issuer.broken(request.param)
+
+
+@pytest.fixture
+def jwtgate_holder() -> Holder:
+    """Somebody with a key and a certificate of their own: `jwtgate_token(holder=jwtgate_holder)` is bound to them."""
+    return Holder()
+
+
+@pytest.fixture(params=BROKEN_PROOFS)
+def jwtgate_broken_proof(request: pytest.FixtureRequest, jwtgate_holder: Holder) -> Callable[[str, str, str], Headers]:
+    """Makes, of method, URL and a token of `jwtgate_holder`, the headers of a request that must be refused with 401.
+
+    A test that uses it runs once for each entry of `BROKEN_PROOFS`.
+    """
+    return partial(jwtgate_holder.broken, request.param)
 
 
 def bearer(token: str) -> dict[str, str]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import base64
 import functools
 import json
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import get_default_algorithms
 
@@ -40,6 +43,16 @@ _MAKE: Final[Mapping[Kind, Callable[[], Any]]] = {
     "P-521": lambda: ec.generate_private_key(ec.SECP521R1()),
     "Ed25519": ed25519.Ed25519PrivateKey.generate,
 }
+# RFC 7518 sections 4.3 and 5.3: `alg` → the hash of OAEP, `enc` → the size of the content's key.
+OAEP: Final[Mapping[str, hashes.HashAlgorithm]] = {
+    "RSA-OAEP": hashes.SHA1(),  # noqa: S303 - by an API's own setting
+    "RSA-OAEP-256": hashes.SHA256(),
+    "RSA-OAEP-384": hashes.SHA384(),
+    "RSA-OAEP-512": hashes.SHA512(),
+}
+CONTENT_KEY_BITS: Final[Mapping[str, int]] = {"A128GCM": 128, "A192GCM": 192, "A256GCM": 256}
+NONCE, TAG = 12, 16  # bytes
+
 # RFC 9864: two names of one algorithm, and PyJWT may know the older one only.
 _SIGN: Final = {"Ed25519": get_default_algorithms()["EdDSA"], **get_default_algorithms()}
 
@@ -62,6 +75,17 @@ class Key:
         return {**jwk, "kid": self.kid, "use": "sig"}
 
 
+def new_key(kind: Kind) -> Key:
+    """A random key without a name."""
+    return Key(None, _MAKE[kind]())
+
+
+def public_jwk(key: Key, algorithm: str) -> Members:
+    """Its public half, and no member that says more: as a DPoP proof brings it along (RFC 9449 section 4.2)."""
+    jwk = key.jwk(algorithm)
+    return {name: jwk[name] for name in ("kty", "crv", "x", "y", "e", "n") if name in jwk}
+
+
 @functools.cache
 def made_once(kind: Kind, owner: str) -> Key:
     """A random key: the same one for the same kind and owner as long as the process lives."""
@@ -76,6 +100,16 @@ def signed(header: Mapping[str, Any], claims: Mapping[str, Any], key: Key, algor
     signing_input = f"{segment(header)}.{segment(claims)}"
     signature = _SIGN[algorithm or header["alg"]].sign(signing_input.encode("ascii"), key.private)
     return f"{signing_input}.{base64url(signature)}"
+
+
+def seal(token: str, header: Mapping[str, Any], key: rsa.RSAPublicKey) -> str:
+    """A compact JWE of this token (RFC 7516 section 7.1), by the `alg` and the `enc` of its header."""
+    protected = segment(header)
+    content_key, nonce = AESGCM.generate_key(CONTENT_KEY_BITS[header["enc"]]), secrets.token_bytes(NONCE)
+    digest = OAEP[header["alg"]]
+    wrapped = key.encrypt(content_key, padding.OAEP(padding.MGF1(digest), digest, None))
+    sealed = AESGCM(content_key).encrypt(nonce, token.encode("ascii"), protected.encode("ascii"))
+    return ".".join([protected, *map(base64url, (wrapped, nonce, sealed[:-TAG], sealed[-TAG:]))])
 
 
 def opened(token: str) -> tuple[Members, Members]:

@@ -12,14 +12,17 @@ from jwtgate.core.effects import Flow, LoadKeys
 from jwtgate.core.errors import SettingsError, listed
 from jwtgate.core.jwk import KeySet, SharedSecret, VerificationKey, read_jwks
 from jwtgate.core.keys import IssuerKeys
-from jwtgate.core.settings import ApiSettings, Issuer, Policy, Profile
+from jwtgate.core.settings import ApiSettings, Issuer, Policy
+from jwtgate.core.values import Profile
 from jwtgate.verifier import SystemClock
 
 from .broken import BROKEN
-from .signing import KINDS, Key, Members, made_once, signed
+from .signing import KINDS, Key, Members, made_once, seal, signed
 
 if TYPE_CHECKING:
     from jwtgate.tenant import Tenant
+
+    from .holder import Holder
 
 Names = str | Iterable[str]
 
@@ -61,6 +64,8 @@ class StandIn:
         client_id: str = CLIENT,
         issued_at: float | None = None,
         issuer: str | None = None,
+        holder: Holder | None = None,
+        encrypted: bool = False,
         claims: Mapping[str, Any] = NOTHING,
         header: Mapping[str, Any] = NOTHING,
     ) -> str:
@@ -75,11 +80,13 @@ class StandIn:
         profile: as the settings say unless given; Auth0's where they take either.
         issued_at: seconds since 1970; now unless given.
         issuer: the `iss`, one of those in the settings; the first unless given.
+        holder: whose key it is bound to or, where the settings take mutual TLS alone, whose certificate.
+        encrypted: it is encrypted for the first of the settings' `decryption_keys`.
         claims, header: members that replace or join all these, and may well spoil the token; None takes one away. They
             do not change how it is signed.
 
-        Names may be one text with spaces between them. Raises SettingsError for a profile that there is not, and for
-        an issuer that the settings do not name.
+        Names may be one text with spaces between them. Raises SettingsError for a profile that there is not, for an
+        issuer that the settings do not name, and for encryption without a key of which the public half is known.
         """
         own = self._issuer(issuer)
         policy = self.settings.policies[own.url]
@@ -96,9 +103,11 @@ class StandIn:
             **_CLIENT[kind](client_id, subject is None),
             **self._allowed(_names(permissions), None if scope is None else _names(scope)),
             "org_id": organization,
+            "cnf": None if holder is None else self._confirmation(holder),
         }
         stated = {"alg": algorithm, "typ": _TYPES[kind], "kid": key.kid, **header}
-        return signed(stated, {**good, **claims}, key, algorithm)
+        token = signed(stated, {**good, **claims}, key, algorithm)
+        return self._encrypted(token) if encrypted else token
 
     def broken(self, name: str) -> str:
         """A token that this API refuses: one of `BROKEN`. Raises SettingsError for another name."""
@@ -114,6 +123,22 @@ class StandIn:
         if self.settings.permissions_in_token:
             return {"scope": _joined(permissions if scope is None else scope), "permissions": permissions}
         return {"scope": _joined([*(scope or ()), *permissions])}
+
+    def _confirmation(self, holder: Holder) -> Members:
+        # RFC 9449 section 6.1, RFC 8705 section 3.1.
+        by_certificate = self.settings.possession.mechanisms == ("mtls",)
+        return {"x5t#S256": holder.x5t} if by_certificate else {"jkt": holder.jkt}
+
+    def _encrypted(self, token: str) -> str:
+        for key in self.settings.keys_for_decryption:
+            # A callable keeps its key elsewhere, and tells nobody the public half.
+            if key.ask is None:
+                algorithm = next(name for name in self.settings.encryption_algorithms if key.fits(name))
+                content = self.settings.content_encryption_algorithms[0]
+                # RFC 7519 section 5.2: a nested token's `cty` is JWT.
+                header = {"alg": algorithm, "enc": content, "cty": "JWT", "kid": key.kid}
+                return seal(token, header, key._private.public_key())
+        raise SettingsError("decryption_keys", "must hold a private key, so that a token can be encrypted for it")
 
     # What its first issuer's tokens must be
 

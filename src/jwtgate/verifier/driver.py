@@ -6,28 +6,37 @@ import os
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import datetime
 from typing import Any, Generic, TypeVar, cast
 from urllib.parse import urlsplit
 
 from ..core.access import AccessToken
+from ..core.binding import Senders
 from ..core.effects import Document, FetchFailed, Flow, LoadKeys, Moment, Now, ReadFile, Settle, Trouble
-from ..core.errors import AuthError, SettingsError
+from ..core.errors import AuthError, SettingsError, StoreUnavailable
 from ..core.events import KeysRestored, PlainHttp, SnapshotTrouble
 from ..core.key_state import Attempt
 from ..core.keys import IssuerKeys, keys_of
-from ..core.settings import LOOPBACK, ApiSettings
+from ..core.revocations import Revocation
+from ..core.settings import ApiSettings
 from ..core.snapshot import write_snapshot
 from ..core.status import Counters, Status
+from ..core.values import LOOPBACK
+from ..stores import Store, open_store
 from . import snapshots
 from .clock import Clock, SystemClock
 from .fetching import read_file
 from .flights import Flight, Flights
+from .revoking import Revoking
 from .watching import OnEvent, Watch, log, outcome_of
 
 T = TypeVar("T")
 R = TypeVar("R")
 Outcome = AccessToken | AuthError
 CLOSED = "the verifier is closed"
+LONGEST_LIFE = (
+    2_592_000  # seconds: of an access token, at Auth0; until then a revocation is kept that says nothing else
+)
 
 
 class Driver(Generic[R]):
@@ -39,6 +48,7 @@ class Driver(Generic[R]):
         *,
         http: Any = None,
         clock: Clock | None = None,
+        store: Store | str | None = None,
         snapshot: bytes | snapshots.Path | None = None,
         on_event: OnEvent | None = None,
     ) -> None:
@@ -50,6 +60,16 @@ class Driver(Generic[R]):
         self._keys = keys_of(settings, _seed())
         self._flights = Flights()
         self._watch = Watch(on_event)
+        self._store = self._open(store)
+        self._owns_store = not isinstance(store, Store)
+        self._revoking = Revoking(
+            self._store,
+            delay=settings.revocation_delay,
+            outage=settings.revocation_outage,
+            clock=self._clock,
+            tell=self._watch.tell,
+        )
+        self._senders = Senders(settings, self._revoking)
         self._snapshot = _snapshot_source(snapshot)
         self._closed = False
         self._running: set[R] = set()  # what `close` breaks off
@@ -108,6 +128,10 @@ class Driver(Generic[R]):
             self._watch.kid_loads.add()
         return True
 
+    def _reopen(self) -> None:
+        self._closed = False
+        self._revoking.reopen()
+
     def _check_open(self) -> None:
         if self._closed:
             raise FetchFailed(CLOSED, "closed")
@@ -126,11 +150,58 @@ class Driver(Generic[R]):
         log.error("the resolver failed", exc_info=error, extra={"event": "resolver.failed"})
         return FetchFailed(f"the resolver failed: {type(error).__name__}", "resolver")
 
+    def _failed_to_decrypt(self, error: Exception) -> FetchFailed:
+        log.error("a decryption key's callable failed", exc_info=error, extra={"event": "decryption.failed"})
+        return FetchFailed(f"its callable failed: {type(error).__name__}")
+
+    def _undecrypted(self, error: ValueError) -> None:
+        """Its key does not open this: a stranger's doing, or a key that was changed. Settings are another matter."""
+        if isinstance(error, SettingsError):
+            raise self._failed_to_decrypt(error) from error
+
+    def _store_trouble(self, error: Exception) -> StoreUnavailable:
+        if isinstance(error, StoreUnavailable):
+            return error
+        log.error("the store failed", exc_info=error, extra={"event": "store.failed"})
+        return StoreUnavailable(f"failed: {type(error).__name__}")
+
     def _accept(self, token: AccessToken) -> AccessToken:
         self._watch.accepted.add()
         return token
 
+    # Revoked tokens
+
+    def _revocation(self, token: AccessToken | None, **named: Any) -> Revocation:
+        """What `revoke` was told, and what it was not told worked out. Raises SettingsError."""
+        given = {name: value for name, value in named.items() if value is not None}
+        if token is not None:
+            if given:
+                raise SettingsError("revocation", "of a token, nothing else is to be named", min(given))
+            given = _told_by(token)
+        now = self._clock.wall()
+        if "issuer" not in given and len(self.settings.issuers) != 1:
+            raise SettingsError("revocation", "must name the issuer: there are several, or a resolver names them")
+        about: dict[str, Any] = {
+            "issuer": self.settings.issuers[0].url if self.settings.issuers else None,
+            "expires": now + (self.settings.token_lifetime or LONGEST_LIFE),
+            **({"not_before": now} if "subject" in given else {}),
+            **given,
+        }
+        times = {name: _seconds_of(about[name]) for name in ("not_before", "expires") if name in about}
+        return Revocation(**{**about, **times})
+
     # The beginning
+
+    def _open(self, given: Store | str | None) -> Store:
+        if given is not None and not isinstance(given, Store | str):
+            raise SettingsError("store", f"must be a Store or a URL, got {type(given).__name__}")
+        if isinstance(given, Store):
+            return given
+        url = self.settings.store if given is None else given
+        # A file for several workers is made only where there are proofs to be remembered.
+        if url is None and "dpop" not in self.settings.possession.mechanisms:
+            url = "memory://"
+        return open_store(url, identifier=self.settings.identifier)
 
     def _begin(self) -> None:
         """What one of the drivers alone insists on. Raises SettingsError."""
@@ -206,7 +277,19 @@ class Driver(Generic[R]):
         self._flights.reset()
         self._watch.reset()
         self._running.clear()
+        self._revoking.forked()
         self._keys.reseed(_seed())
+
+
+def _told_by(token: AccessToken) -> dict[str, Any]:
+    jti = token.claims.get("jti")
+    if jti is None:
+        raise SettingsError("revocation", "this token has no jti: name its subject and a not_before time")
+    return {"issuer": token.issuer, "jti": jti, "expires": token.expires_at}
+
+
+def _seconds_of(time: datetime | float) -> float:
+    return time.timestamp() if isinstance(time, datetime) else time
 
 
 def _seed() -> float:

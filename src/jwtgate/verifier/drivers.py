@@ -10,11 +10,25 @@ import weakref
 from collections.abc import Callable
 from concurrent.futures import wait
 from contextlib import nullcontext, suppress
+from datetime import datetime
 from typing import Any, Self, TypeVar, cast
 
 from ..core.access import AccessToken, Requirement
-from ..core.effects import Document, Effect, Fetch, FetchFailed, Flow, LoadKeys, Now, ReadFile, ResolveIssuer
-from ..core.errors import AuthError, SettingsError
+from ..core.effects import (
+    Decrypt,
+    Document,
+    Effect,
+    Fetch,
+    FetchFailed,
+    Flow,
+    LoadKeys,
+    Memory,
+    Now,
+    ReadFile,
+    RememberProof,
+    ResolveIssuer,
+)
+from ..core.errors import AuthError, SettingsError, StoreUnavailable
 from ..core.examination import Examination, examine, examine_request
 from ..core.flow import authenticate, authenticate_token
 from ..core.keys import IssuerKeys
@@ -38,6 +52,8 @@ class Verifier(Driver[Cut]):
     settings: what this API accepts.
     http: an `httpx.Client` (or one like it) to fetch keys with; it stays the caller's. None makes one when needed.
     clock: the time; the machine's unless given.
+    store: where seen proofs and revoked tokens are remembered: a `jwtgate.stores.Store`, or a URL as in the settings;
+        None takes the settings'.
     snapshot: keys to start with: what `export_keys` gave, or a file of it. A file is brought up to date with each set
         that comes, and any number of processes may share it.
     on_event: called with each event of `jwtgate.core.events`, where it happens.
@@ -47,16 +63,16 @@ class Verifier(Driver[Cut]):
 
     def verify(self, token: str) -> AccessToken:
         """Who this token speaks for. Raises an AuthError."""
-        return self._told(authenticate_token(token, self.settings, self._keys))
+        return self._told(authenticate_token(token, self.settings, self._keys, self._senders))
 
     def verify_request(self, request: Request) -> AccessToken:
         """Who is calling. Raises an AuthError."""
-        return self._told(authenticate(request, self.settings, self._keys))
+        return self._told(authenticate(request, self.settings, self._keys, self._senders))
 
     def outcome(self, request: Request) -> Outcome:
         """As `verify_request`, but a refusal is returned and not logged: a gate may let the request through."""
         try:
-            return self._accept(self._drive(authenticate(request, self.settings, self._keys)))
+            return self._accept(self._drive(authenticate(request, self.settings, self._keys, self._senders)))
         except AuthError as error:
             self._watch.refused(error)
             return error
@@ -68,13 +84,37 @@ class Verifier(Driver[Cut]):
 
         offline: keys that would have to be fetched are not. Raises SettingsError for what is no requirement.
         """
-        return self._drive(examine(token, self.settings, self._keys, requirement, offline=offline))
+        return self._drive(examine(token, self.settings, self._keys, requirement, self._senders, offline=offline))
 
     def explain_request(
         self, request: Request, requirement: Requirement | str | None = None, *, offline: bool = False
     ) -> Examination:
         """As `explain`, with the checks of `verify_request`."""
-        return self._drive(examine_request(request, self.settings, self._keys, requirement, offline=offline))
+        return self._drive(
+            examine_request(request, self.settings, self._keys, requirement, self._senders, offline=offline)
+        )
+
+    def revoke(
+        self,
+        token: AccessToken | None = None,
+        *,
+        issuer: str | None = None,
+        jti: str | None = None,
+        subject: str | None = None,
+        not_before: datetime | float | None = None,
+        expires: datetime | float | None = None,
+    ) -> None:
+        """Take these tokens no more: here at once, and within `revocation_delay` wherever the store is shared.
+
+        token: this one, which must have a `jti`. Or, of the issuer (to be named where there are several): `jti`, the
+            name of one token; or `subject`, all that it had before `not_before`, which is now unless given.
+        expires: when the last of them expires by itself; `token_lifetime` from now unless given, or 30 days. Times are
+            aware datetimes, or seconds since the epoch.
+
+        Raises StoreUnavailable, and the revocation then counts in this process alone; SettingsError.
+        """
+        named = {"issuer": issuer, "jti": jti, "subject": subject, "not_before": not_before, "expires": expires}
+        self._revoking.revoke(self._revocation(token, **named))
 
     def warm_up(self) -> Status:
         """Load what is missing or due of all issuers in the settings, at once, and say how it went."""
@@ -88,10 +128,13 @@ class Verifier(Driver[Cut]):
         for cut in list(self._running):
             cut.cut()
         wait([flight.landed for flight in self._flights.under_way()], CLOSING_SECONDS)
+        self._revoking.close()
+        if self._owns_store:
+            self._store.close()
 
     def __enter__(self) -> Self:
         """Open it, again where it was closed: an app may be started several times in one process."""
-        self._closed = False
+        self._reopen()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -117,7 +160,7 @@ class Verifier(Driver[Cut]):
                 effect = step(value)
                 try:
                     step, value = flow.send, self._perform(effect)
-                except FetchFailed as failure:
+                except (FetchFailed, StoreUnavailable) as failure:
                     step, value = flow.throw, failure
         except StopIteration as end:
             return cast(T, end.value)
@@ -132,6 +175,10 @@ class Verifier(Driver[Cut]):
                 return self._fetch(effect)
             case ResolveIssuer():
                 return self._resolve(effect)
+            case RememberProof():
+                return self._remember(effect)
+            case Decrypt():
+                return self._decrypt(effect)
             case _:
                 return self._at_once(effect)
 
@@ -206,6 +253,24 @@ class Verifier(Driver[Cut]):
             raise self._failed_to_resolve(error) from error
         return found
 
+    def _remember(self, effect: RememberProof) -> Memory:
+        try:
+            return self._store.remember(effect, self._clock.wall())
+        except Exception as error:
+            raise self._store_trouble(error) from error
+
+    def _decrypt(self, effect: Decrypt) -> Any:
+        try:
+            found = effect.decrypt(effect.encrypted_key, effect.algorithm)
+            if inspect.isawaitable(found):
+                getattr(found, "close", bool)()  # nobody will ever await it
+                raise SettingsError("decryption_keys", ASYNC_RESOLVER)
+        except ValueError as error:
+            return self._undecrypted(error)
+        except Exception as error:
+            raise self._failed_to_decrypt(error) from error
+        return found
+
 
 class AsyncVerifier(Driver["asyncio.Task[None]"]):
     """Verifies access tokens, for tasks.
@@ -213,6 +278,8 @@ class AsyncVerifier(Driver["asyncio.Task[None]"]):
     settings: what this API accepts.
     http: an `httpx.AsyncClient` (or one like it) to fetch keys with; it stays the caller's. None makes one when needed.
     clock: the time; the machine's unless given.
+    store: where seen proofs and revoked tokens are remembered: a `jwtgate.stores.Store`, or a URL as in the settings;
+        None takes the settings'.
     snapshot: keys to start with: what `export_keys` gave, or a file of it. A file is brought up to date with each set
         that comes, and any number of processes may share it.
     on_event: called with each event of `jwtgate.core.events`, where it happens.
@@ -223,16 +290,16 @@ class AsyncVerifier(Driver["asyncio.Task[None]"]):
 
     async def verify(self, token: str) -> AccessToken:
         """Who this token speaks for. Raises an AuthError."""
-        return await self._told(authenticate_token(token, self.settings, self._keys))
+        return await self._told(authenticate_token(token, self.settings, self._keys, self._senders))
 
     async def verify_request(self, request: Request) -> AccessToken:
         """Who is calling. Raises an AuthError."""
-        return await self._told(authenticate(request, self.settings, self._keys))
+        return await self._told(authenticate(request, self.settings, self._keys, self._senders))
 
     async def outcome(self, request: Request) -> Outcome:
         """As `verify_request`, but a refusal is returned and not logged: a gate may let the request through."""
         try:
-            return self._accept(await self._drive(authenticate(request, self.settings, self._keys)))
+            return self._accept(await self._drive(authenticate(request, self.settings, self._keys, self._senders)))
         except AuthError as error:
             self._watch.refused(error)
             return error
@@ -244,13 +311,37 @@ class AsyncVerifier(Driver["asyncio.Task[None]"]):
 
         offline: keys that would have to be fetched are not. Raises SettingsError for what is no requirement.
         """
-        return await self._drive(examine(token, self.settings, self._keys, requirement, offline=offline))
+        return await self._drive(examine(token, self.settings, self._keys, requirement, self._senders, offline=offline))
 
     async def explain_request(
         self, request: Request, requirement: Requirement | str | None = None, *, offline: bool = False
     ) -> Examination:
         """As `explain`, with the checks of `verify_request`."""
-        return await self._drive(examine_request(request, self.settings, self._keys, requirement, offline=offline))
+        return await self._drive(
+            examine_request(request, self.settings, self._keys, requirement, self._senders, offline=offline)
+        )
+
+    async def revoke(
+        self,
+        token: AccessToken | None = None,
+        *,
+        issuer: str | None = None,
+        jti: str | None = None,
+        subject: str | None = None,
+        not_before: datetime | float | None = None,
+        expires: datetime | float | None = None,
+    ) -> None:
+        """Take these tokens no more: here at once, and within `revocation_delay` wherever the store is shared.
+
+        token: this one, which must have a `jti`. Or, of the issuer (to be named where there are several): `jti`, the
+            name of one token; or `subject`, all that it had before `not_before`, which is now unless given.
+        expires: when the last of them expires by itself; `token_lifetime` from now unless given, or 30 days. Times are
+            aware datetimes, or seconds since the epoch.
+
+        Raises StoreUnavailable, and the revocation then counts in this process alone; SettingsError.
+        """
+        named = {"issuer": issuer, "jti": jti, "subject": subject, "not_before": not_before, "expires": expires}
+        await self._revoking.revoke_async(self._revocation(token, **named))
 
     async def warm_up(self) -> Status:
         """Load what is missing or due of all issuers in the settings, at once, and say how it went."""
@@ -270,10 +361,13 @@ class AsyncVerifier(Driver["asyncio.Task[None]"]):
                 task.get_loop().call_soon_threadsafe(task.cancel)
         if own:
             await asyncio.wait(own, timeout=CLOSING_SECONDS)
+        await asyncio.to_thread(self._revoking.close)
+        if self._owns_store:
+            await self._store.close_async()
 
     async def __aenter__(self) -> Self:
         """Open it, again where it was closed: an app may be started several times in one process."""
-        self._closed = False
+        self._reopen()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -295,7 +389,7 @@ class AsyncVerifier(Driver["asyncio.Task[None]"]):
                 effect = step(value)
                 try:
                     step, value = flow.send, await self._perform(effect)
-                except FetchFailed as failure:
+                except (FetchFailed, StoreUnavailable) as failure:
                     step, value = flow.throw, failure
         except StopIteration as end:
             return cast(T, end.value)
@@ -312,6 +406,10 @@ class AsyncVerifier(Driver["asyncio.Task[None]"]):
                 return await asyncio.to_thread(read_file, effect)
             case ResolveIssuer():
                 return await self._resolve(effect)
+            case RememberProof():
+                return await self._remember(effect)
+            case Decrypt():
+                return await self._decrypt(effect)
             case _:
                 return self._at_once(effect)
 
@@ -383,6 +481,21 @@ class AsyncVerifier(Driver["asyncio.Task[None]"]):
             return await found if inspect.isawaitable(found) else found
         except Exception as error:
             raise self._failed_to_resolve(error) from error
+
+    async def _remember(self, effect: RememberProof) -> Memory:
+        try:
+            return await self._store.remember_async(effect, self._clock.wall())
+        except Exception as error:
+            raise self._store_trouble(error) from error
+
+    async def _decrypt(self, effect: Decrypt) -> Any:
+        try:
+            found = effect.decrypt(effect.encrypted_key, effect.algorithm)
+            return await found if inspect.isawaitable(found) else found
+        except ValueError as error:
+            return self._undecrypted(error)
+        except Exception as error:
+            raise self._failed_to_decrypt(error) from error
 
 
 async def _client() -> Any:

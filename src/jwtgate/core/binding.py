@@ -1,0 +1,142 @@
+"""Which sender constraint does `cnf` name, and does this request prove it? One line for each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any, Protocol
+
+from .dpop import DpopRules, Proof, check_proof
+from .effects import Flow, RememberProof
+from .errors import BindingRejected, CertificateRejected, ProofBesideBearer, ProofReplayed, TooManyProofs
+from .nonces import Nonces
+from .possession import ANYBODY, Sender
+from .proxies import ProxyRules, certificate_of, target_of
+from .request import Credentials, Request
+from .revocations import Revocations
+from .settings import ApiSettings
+
+CLOCKS = 5.0  # seconds that the clocks of those who share a store may differ: the slowest takes a proof the longest
+PROOFS_PER_KEY = 100_000  # within the time in which one is accepted: more than a thousand each second
+
+
+class Revoked(Protocol):
+    """Whoever knows which tokens are taken no more."""
+
+    def check(self, claims: Mapping[str, Any], /) -> None:
+        """Raises RevokedToken, StoreUnavailable."""
+
+
+class Senders:
+    """How senders prove that a token is theirs, and whose tokens were revoked. Built once of the settings."""
+
+    def __init__(self, settings: ApiSettings, revocations: Revoked | None = None) -> None:
+        possession = settings.possession
+        self.required = possession.required
+        self.proxies = ProxyRules(
+            settings.public_url, settings.trusted_proxies, settings.proxy_headers, settings.certificate_header
+        )
+        self.nonces = _nonces(settings)
+        self.proofs = (
+            DpopRules(frozenset(settings.dpop_algorithms), settings.dpop_window, settings.leeway, self.nonces)
+            if "dpop" in possession.mechanisms
+            else None
+        )
+        self.revocations: Revoked = Revocations() if revocations is None else revocations
+
+    def check_credentials(self, credentials: Credentials, request: Request) -> None:
+        """A proof comes with the scheme that is made for it, or it is not clear what was meant.
+
+        Raises ProofBesideBearer.
+        """
+        if self.proofs is not None and credentials.scheme != "DPoP" and request.values("dpop"):
+            raise ProofBesideBearer
+
+    def check_bare(self, claims: Mapping[str, Any]) -> None:
+        """Of a token without its request nobody can say who sent it. Raises BindingRejected."""
+        if _bound(claims) or self.required:
+            raise BindingRejected(
+                "a request to go with it: verify_request", claims.get("cnf"), "a token alone proves none"
+            )
+
+    def check(self, claims: Mapping[str, Any], credentials: Credentials, request: Request, now: float) -> Flow[Sender]:
+        """Whether this request proves all that the token is bound to.
+
+        claims: checked, so that the members of `cnf` which are known have their form. Last of all the proof is
+        remembered: one that fails anything else must not use up its `jti`.
+
+        Raises InvalidProof, NonceRequired, BindingRejected, CertificateRejected, InvalidForwarding, StoreUnavailable.
+        """
+        bound = _bound(claims)
+        if not bound and not self.required and credentials.scheme == "Bearer":
+            return ANYBODY
+        proof = self._proof(bound, credentials, request, now)
+        if not bound:
+            raise BindingRejected("a token that is bound to its sender", claims.get("cnf"))
+        certificate = bound.get("x5t#S256")
+        if certificate is not None:
+            self._check_certificate(certificate, request)
+        if "jkt" in bound:
+            _check_key(bound["jkt"], proof, credentials)
+        if proof is None:
+            return Sender(certificate_thumbprint=certificate)
+        yield from self._remember(proof)
+        return Sender(proof.jkt, certificate, None if self.nonces is None else self.nonces.current(now))
+
+    def _proof(self, bound: Mapping[str, str], credentials: Credentials, request: Request, now: float) -> Proof | None:
+        if self.proofs is None or credentials.scheme != "DPoP":
+            return None
+        values = request.values("dpop")
+        # Auth0 says DPoP for tokens that are bound to a certificate too, and no proof is then needed.
+        if not values and bound.keys() == {"x5t#S256"}:
+            return None
+        target = target_of(request, self.proxies)
+        return check_proof(
+            values, method=request.method, url=target, token=credentials.token, now=now, rules=self.proofs
+        )
+
+    def _check_certificate(self, bound_to: str, request: Request) -> None:
+        """RFC 8705 section 3: the certificate of the connection must be the one that the token is bound to."""
+        found = certificate_of(request, self.proxies)
+        if found != bound_to:
+            raise CertificateRejected(bound_to, found, "" if found else "the connection has no client certificate")
+
+    def _remember(self, proof: Proof) -> Flow[None]:
+        """RFC 9449 section 11.1: a proof is accepted once, among all that its key makes."""
+        rules = self.proofs
+        if rules is None:
+            return
+        seen = RememberProof(
+            proof.jkt,
+            sha256(f"{proof.jkt}\0{proof.jti}".encode()).digest(),
+            proof.issued_at + rules.window + rules.leeway + CLOCKS,
+            PROOFS_PER_KEY,
+        )
+        answer = yield seen
+        if answer == "seen":
+            raise ProofReplayed(proof.jti)
+        if answer == "full":
+            raise TooManyProofs(proof.jkt, PROOFS_PER_KEY)
+
+
+def _nonces(settings: ApiSettings) -> Nonces | None:
+    key = settings.dpop_nonce_key
+    if key is None:
+        return None
+    # Of another API with the same key, a nonce is no good here.
+    audience = settings.identifier if isinstance(settings.identifier, str) else "\0".join(settings.identifier)
+    return Nonces(key, settings.dpop_nonce_lifetime, audience)
+
+
+def _bound(claims: Mapping[str, Any]) -> dict[str, str]:
+    """What the token is bound to, of all that can be checked here: the others were refused with the claims."""
+    cnf = claims.get("cnf")
+    return {} if cnf is None else {name: cnf[name] for name in ("jkt", "x5t#S256") if name in cnf}
+
+
+def _check_key(bound_to: str, proof: Proof | None, credentials: Credentials) -> None:
+    """RFC 9449 section 7.1: the key of the proof must be the one that the token is bound to."""
+    if proof is None:
+        raise BindingRejected("the DPoP scheme and a proof, for a token that is bound to a key", credentials.scheme)
+    if proof.jkt != bound_to:
+        raise BindingRejected(bound_to, proof.jkt, "the proof is of another key than the token")

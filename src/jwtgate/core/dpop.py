@@ -1,0 +1,219 @@
+"""A DPoP proof, checked as RFC 9449 section 4.3 says and in its order: all but who must have made it, and how often."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any, Final
+
+from .compact import CLAIMS_DEPTH, CLAIMS_MEMBERS, Object, decode_base64url, parse, parse_json
+from .errors import BadSignature, HeaderRejected, InvalidProof, InvalidToken, MalformedToken, NonceRequired
+from .jwk import UnusableKey, VerificationKey, read_proof_key
+from .nonces import Nonces
+from .uri import same_target
+
+PROOF_SIZE: Final = 8_192  # characters
+NAME_BYTES: Final = 256  # of jti and htm: RFC 9449 section 11.1 warns of "unnecessarily large" ones
+LATEST: Final = 253_402_300_799  # the last second of the year 9999
+
+HEADS: Final = 1_024  # keys of clients that are kept ready; half of them at least are those used last
+HEAD_SIZE: Final = 2_048  # characters; a longer header, perhaps with certificates in it, is read each time
+
+_ONE_LINE: Final = "exactly one header line"
+_ONE_JWT: Final = "one signed JWT in its compact form"
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A proof that holds for its request.
+
+    jkt: the RFC 7638 thumbprint of the key that made it; jti: its own name, at most 256 bytes of UTF-8; issued_at:
+    seconds since the epoch.
+    """
+
+    jkt: str
+    jti: str
+    issued_at: float
+
+
+class Heads:
+    """The keys of proofs by the first segment of the proofs, character by character: a client sends the same each time.
+
+    What a head says depends on nothing but its text, the algorithms apart, so that it may be read once. A full
+    generation becomes the older one, and what is used of that comes into the younger. Each step is one operation of a
+    dict: threads need no lock, and at worst a head is read once more.
+    """
+
+    __slots__ = ("_limit", "_older", "_younger")
+
+    def __init__(self, limit: int = HEADS) -> None:
+        self._limit = limit // 2
+        self._younger: dict[str, VerificationKey] = {}
+        self._older: dict[str, VerificationKey] = {}
+
+    def __len__(self) -> int:
+        return len(self._younger.keys() | self._older.keys())
+
+    def get(self, head: str) -> VerificationKey | None:
+        return self._younger.get(head) or self._older.get(head)
+
+    def keep(self, head: str, key: VerificationKey) -> None:
+        """Of a proof that holds, and of no other: at an API, who has no token fills nothing."""
+        if head in self._younger or len(head) > HEAD_SIZE:
+            return
+        if len(self._younger) >= self._limit:
+            self._older, self._younger = self._younger, {}
+        self._younger[head] = key
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DpopRules:
+    """What proofs must be like here; built once.
+
+    algorithms: those that proofs may be signed with; window: seconds that a proof may be old; leeway: seconds of clock
+    difference forgiven beside, into the past and into the future; nonces: None where proofs need none.
+    """
+
+    algorithms: frozenset[str]
+    window: float
+    leeway: float
+    nonces: Nonces | None = None
+    heads: Heads = field(default_factory=Heads, init=False, repr=False)
+
+
+def check_proof(
+    values: Sequence[str], *, method: str, url: str, token: str | None, now: float, rules: DpopRules
+) -> Proof:
+    """The proof that came with a request, once all is checked that these two and the token can tell.
+
+    values: of every `DPoP` header line; method, url: of the request, as its client sees it; token: as it was sent, None
+    at a token endpoint, where there is none yet (RFC 9449 section 5); now: seconds since the epoch. Whether the token
+    is bound to this key, and whether the proof was seen before, is not looked at.
+
+    Raises InvalidProof; NonceRequired, where the proof has no nonce of ours and nothing before that is wrong.
+    """
+    # The numbers are those of RFC 9449 section 4.3. (7) comes early: a key is looked at before it is used.
+    proof = _only(values)  # 1
+    head, _, body = proof.partition(".")
+    known = rules.heads.get(head)
+    header = _read_header(proof) if known is None else {}  # 2
+    claims, signature = _read_body(body)
+    jti, issued = _check_form(claims)  # 3
+    key = _read_key(header, rules.algorithms) if known is None else known  # 4, 5, 7
+    _check_signature(proof, signature, key)  # 6
+    if claims["htm"] != method:  # 8. RFC 9110 section 9.1: methods are case-sensitive
+        raise InvalidProof("htm", method, claims["htm"])
+    if not same_target(claims["htu"], url):  # 9
+        raise InvalidProof("htu", url.partition("?")[0], claims["htu"])
+    _check_nonce(claims.get("nonce"), now, rules.nonces)  # 10
+    _check_time(issued, now, rules)  # 11
+    if token is not None:  # 12
+        _check_token(claims.get("ath"), token)
+    rules.heads.keep(head, key)
+    return Proof(str(key.thumbprint), jti, issued)
+
+
+def _only(values: Sequence[str]) -> str:
+    if len(values) != 1:
+        raise InvalidProof("DPoP", _ONE_LINE, len(values))
+    proof = values[0]
+    # WSGI servers join two header lines with a comma, which is in no JWT.
+    if "," in proof:
+        raise InvalidProof("DPoP", _ONE_LINE, proof.count(",") + 1)
+    if len(proof) > PROOF_SIZE:
+        raise InvalidProof("proof", f"at most {PROOF_SIZE} characters", len(proof))
+    return proof
+
+
+# ----------------------------------------------------------------------------------------------------------- the header
+
+
+def _read_header(proof: str) -> Object:
+    """By the same strict rules as a token's."""
+    try:
+        return parse(proof, PROOF_SIZE).header
+    except HeaderRejected as error:
+        raise InvalidProof(error.parameter, error.expected, error.actual) from None
+    except MalformedToken as error:
+        raise InvalidProof("proof", _ONE_JWT, f"{error.part}: {error.reason}") from None
+    except InvalidToken as error:  # a JWE, or no JWT at all
+        raise InvalidProof("proof", _ONE_JWT, str(error)) from None
+
+
+def _read_key(header: Object, algorithms: frozenset[str]) -> VerificationKey:
+    """The key that a proof brings with it, for the algorithm that it names."""
+    typ = header.get("typ")
+    # RFC 7515 section 4.1.9: a media type, compared without case, and `application/` may be left out.
+    if not isinstance(typ, str) or typ.lower().removeprefix("application/") != "dpop+jwt":
+        raise InvalidProof("typ", "dpop+jwt", typ)
+    algorithm = header["alg"]
+    if algorithm not in algorithms:
+        raise InvalidProof("alg", " or ".join(sorted(algorithms)), algorithm)
+    try:
+        return read_proof_key(header.get("jwk"), algorithm)
+    except UnusableKey as reason:
+        raise InvalidProof("jwk", f"a public key for {algorithm}", str(reason)) from None
+
+
+# ------------------------------------------------------------------------------------------- the payload, the signature
+
+
+def _read_body(body: str) -> tuple[Object, bytes]:
+    payload, _, signature = body.partition(".")
+    try:
+        claims = parse_json(decode_base64url(payload), depth=CLAIMS_DEPTH, members=CLAIMS_MEMBERS)
+        octets = decode_base64url(signature)
+    except ValueError:
+        raise InvalidProof("proof", _ONE_JWT, "payload or signature: not as RFC 7515 has them") from None
+    if not isinstance(claims, dict):
+        raise InvalidProof("proof", "a JSON object as its payload", claims)
+    return claims, octets
+
+
+def _check_form(claims: Mapping[str, Any]) -> tuple[str, float]:
+    """RFC 9449 section 4.2: what every proof has, each of its type. Gives `jti` and `iat`."""
+    for name in ("jti", "htm", "htu"):
+        value = claims.get(name)
+        if not isinstance(value, str) or not value:
+            raise InvalidProof(name, "a string that is not empty", value)
+        if name != "htu" and len(value.encode()) > NAME_BYTES:
+            raise InvalidProof(name, f"at most {NAME_BYTES} bytes", value)
+    issued = claims.get("iat")
+    # Whole seconds. RFC 7519 section 2 lets a NumericDate have a fraction; a proof is made by software that was written
+    # for it, and one that does not round is as likely to send milliseconds. bool is an int in Python, but no date.
+    if not isinstance(issued, int) or isinstance(issued, bool) or not 0 <= issued <= LATEST:
+        raise InvalidProof("iat", f"a whole number of seconds, 0 to {LATEST}", issued)
+    return claims["jti"], issued
+
+
+def _check_signature(proof: str, signature: bytes, key: VerificationKey) -> None:
+    try:
+        key.check(proof[: proof.rindex(".")].encode("ascii"), signature)
+    except BadSignature:
+        raise InvalidProof("signature", f"an {key.algorithm} signature of the key in jwk") from None
+
+
+# ------------------------------------------------------------------------------------------------- what it was made for
+
+
+def _check_nonce(nonce: object, now: float, nonces: Nonces | None) -> None:
+    # RFC 9449 section 11.3: where nonces are given out, none is no excuse.
+    if nonces is not None and not nonces.accepts(nonce, now):
+        raise NonceRequired(nonces.current(now), nonce)
+
+
+def _check_time(issued: float, now: float, rules: DpopRules) -> None:
+    # RFC 9449 section 11.1: for a limited time after it was made, and from a reasonably near future.
+    # Up to that very moment it is remembered, and so not taken twice.
+    if now >= issued + rules.window + rules.leeway or issued > now + rules.leeway:
+        oldest, newest = now - rules.window - rules.leeway, now + rules.leeway
+        raise InvalidProof("iat", f"after {oldest:.0f}, at most {newest:.0f}", issued)
+
+
+def _check_token(ath: object, token: str) -> None:
+    # RFC 9449 section 4.2: base64url, without padding, of the SHA-256 of the token's ASCII.
+    expected = base64.urlsafe_b64encode(sha256(token.encode()).digest()).rstrip(b"=").decode("ascii")
+    if ath != expected:
+        raise InvalidProof("ath", "the hash of the access token that was sent", ath)

@@ -1,0 +1,66 @@
+"""Which store a setting names."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from collections.abc import Mapping, Sequence
+
+from ..core.errors import SettingsError
+from .memory import MemoryStore
+from .store import Store, namespace_of
+
+MEMORY, SQLITE, REDIS = ("memory",), ("sqlite",), ("redis", "rediss", "unix")
+
+
+def open_store(url: str | None, *, identifier: str | Sequence[str], environ: Mapping[str, str] | None = None) -> Store:
+    """The store of a URL: `memory://`, `sqlite:///path`, or `redis://…` (`rediss://…`, `unix://…`).
+
+    None: memory, or, where `WEB_CONCURRENCY` announces several workers, a file of this user on this host.
+    identifier: of the API; APIs that share a store do not see each other's proofs and revocations.
+    environ: `os.environ` unless given.
+
+    Raises SettingsError for what could never work. That a store does not answer now is no such thing.
+    """
+    if url is None:
+        announced = (os.environ if environ is None else environ).get("WEB_CONCURRENCY", "")
+        several = announced.isascii() and announced.isdigit() and int(announced) > 1
+        return _of_this_host(identifier) if several else MemoryStore()
+    scheme, mark, rest = url.partition("://")
+    if mark and scheme in MEMORY and not rest:
+        return MemoryStore()
+    if mark and scheme in SQLITE:
+        from .sqlite import open_sqlite
+
+        return open_sqlite(url, identifier)
+    if mark and scheme in REDIS:
+        try:
+            from .redis import RedisStore
+        except ImportError:
+            raise SettingsError("store", "Redis needs the package redis: install jwtgate[redis]") from None
+        return RedisStore(url, identifier)
+    # Without the URL: it may hold a password.
+    raise SettingsError("store", "must be memory://, sqlite:///path or redis://host", scheme if mark else None)
+
+
+def _of_this_host(identifier: str | Sequence[str]) -> Store:
+    from .sqlite import SqliteStore
+
+    return SqliteStore(os.path.join(private_folder(), f"{namespace_of(identifier).hex()}.sqlite3"), identifier)
+
+
+def private_folder() -> str:
+    """A folder for temporary files that nobody but this user can look into. Raises SettingsError."""
+    user = getattr(os, "geteuid", int)()  # Windows has none, and a folder for each user
+    folder = os.path.join(tempfile.gettempdir(), f"jwtgate-{user}")
+    try:
+        os.makedirs(folder, 0o700, exist_ok=True)
+        found = os.lstat(folder)
+    except OSError as error:
+        raise SettingsError("store", f"several workers need a store: {error.strerror}", folder) from None
+    # Anybody may make a folder of that name where all may write, or put a link there.
+    opened = os.name == "posix" and found.st_mode & 0o077
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != user or opened:
+        raise SettingsError("store", "the folder of this user's stores must be a folder, and its owner's alone", folder)
+    return folder

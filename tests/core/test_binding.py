@@ -1,0 +1,390 @@
+"""Whose token is it? Every scheme with every binding, under every setting."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+
+from jwtgate import (
+    AccessToken,
+    ApiSettings,
+    AuthError,
+    Issuer,
+    NonceRequired,
+    ProofOfPossession,
+    Request,
+    SettingsError,
+    StoreUnavailable,
+)
+from jwtgate.core.binding import CLOCKS, PROOFS_PER_KEY, Senders
+from jwtgate.core.effects import Memory, RememberProof
+from jwtgate.core.examination import examine_request
+from jwtgate.core.flow import authenticate, authenticate_token
+from jwtgate.core.keys import keys_of
+from jwtgate.core.possession import MECHANISMS, NONE, read_possession
+from jwtgate.core.revocations import Revocation, Revocations
+from jwtgate.stores import MemoryStore
+from jwtgate.testing import Holder
+from tests.making import API, ISSUER, MOMENT, NOW, SECRET, Issuing, drive
+
+ISSUING = Issuing()
+URL = "https://api.test/messages"
+HOLDER, OTHER = Holder(clock=lambda: NOW), Holder(clock=lambda: NOW)
+
+PLAIN_TOKEN = ISSUING.token()
+KEY_TOKEN = ISSUING.token(cnf={"jkt": HOLDER.jkt})
+CERTIFICATE_TOKEN = ISSUING.token(cnf={"x5t#S256": HOLDER.x5t})
+BOTH_TOKEN = ISSUING.token(cnf={"jkt": HOLDER.jkt, "x5t#S256": HOLDER.x5t})
+TOKENS = {"none": PLAIN_TOKEN, "jkt": KEY_TOKEN, "x5t": CERTIFICATE_TOKEN, "both": BOTH_TOKEN}
+
+
+def api(*mechanisms: Any, required: bool = False, **changes: Any) -> ApiSettings:
+    possession = ProofOfPossession(mechanisms, required) if mechanisms else None
+    issuer = Issuer(ISSUER, jwks=ISSUING.jwks(ISSUING.key().jwk()))
+    return ApiSettings(identifier=API, issuers=[issuer], proof_of_possession=possession, **changes)
+
+
+def request(
+    token: str, *proofs: str, scheme: str = "DPoP", certificate: bytes | None = None, method: str = "GET", **more: Any
+) -> Request:
+    lines = [("Authorization", f"{scheme} {token}"), *(("DPoP", proof) for proof in proofs)]
+    return Request(method, URL, lines, certificate, **more)
+
+
+def ask(sent: Request, settings: ApiSettings, **more: Any) -> AccessToken:
+    senders = more.pop("senders", None)
+    return drive(authenticate(sent, settings, keys_of(settings), senders), MOMENT, **more)
+
+
+def answer(sent: Request, settings: ApiSettings, **more: Any) -> str:
+    """What comes of it: "200", or the name of the error and the scheme that it stands on."""
+    try:
+        ask(sent, settings, **more)
+    except AuthError as error:
+        blamed = [value.split(" ")[0] for _, value in error.headers if "error=" in value]
+        return " ".join([type(error).__name__, *blamed])
+    return "200"
+
+
+# --- the matrix ------------------------------------------------------------------------------------------------------
+
+# What stands in a cell: "ok"; else the error. By settings, then scheme, whether a good proof and the right certificate
+# come along, then the token's binding: none, jkt, x5t, both.
+D = ("dpop",)
+M = ("mtls",)
+DM = ("dpop", "mtls")
+T, Q, N, P, C = "BindingRejected", "ProofBesideBearer", "MissingCredentials", "InvalidProof", "CertificateRejected"
+MATRIX: dict[tuple[tuple[str, ...], bool], dict[tuple[str, str], tuple[str, str, str, str]]] = {
+    ((), False): {
+        ("Bearer", ""): ("ok", T, T, T),
+        ("Bearer", "proof"): ("ok", T, T, T),  # nobody looks at it
+        ("Bearer", "certificate"): ("ok", T, T, T),
+        ("DPoP", "proof"): (N, N, N, N),
+        ("DPoP", "certificate"): (N, N, N, N),
+    },
+    (D, False): {
+        ("Bearer", ""): ("ok", T, T, T),
+        ("Bearer", "proof"): (Q, Q, Q, Q),
+        ("Bearer", "certificate"): ("ok", T, T, T),
+        ("DPoP", ""): (P, P, T, T),
+        ("DPoP", "proof"): (T, "ok", T, T),
+        ("DPoP", "proof certificate"): (T, "ok", T, T),
+    },
+    (D, True): {
+        ("Bearer", ""): (N, N, N, N),
+        ("Bearer", "proof"): (N, N, N, N),
+        ("DPoP", ""): (P, P, T, T),
+        ("DPoP", "proof"): (T, "ok", T, T),
+    },
+    (M, False): {
+        ("Bearer", ""): ("ok", T, C, T),
+        ("Bearer", "proof"): ("ok", T, C, T),
+        ("Bearer", "certificate"): ("ok", T, "ok", T),
+        ("DPoP", ""): (T, T, C, T),
+        ("DPoP", "certificate"): (T, T, "ok", T),
+        ("DPoP", "proof certificate"): (T, T, "ok", T),
+    },
+    (M, True): {
+        ("Bearer", ""): (T, T, C, T),
+        ("Bearer", "certificate"): (T, T, "ok", T),
+        ("DPoP", "certificate"): (T, T, "ok", T),
+    },
+    (DM, False): {
+        ("Bearer", ""): ("ok", T, C, C),
+        ("Bearer", "certificate"): ("ok", T, "ok", T),
+        ("Bearer", "proof certificate"): (Q, Q, Q, Q),
+        ("DPoP", ""): (P, P, C, P),
+        ("DPoP", "proof"): (T, "ok", C, C),
+        ("DPoP", "certificate"): (P, P, "ok", P),
+        ("DPoP", "proof certificate"): (T, "ok", "ok", "ok"),
+    },
+    (DM, True): {
+        ("Bearer", ""): (T, T, C, C),
+        ("Bearer", "certificate"): (T, T, "ok", T),
+        ("DPoP", "certificate"): (P, P, "ok", P),
+        ("DPoP", "proof certificate"): (T, "ok", "ok", "ok"),
+    },
+}
+CELLS = [
+    (mechanisms, required, scheme, brought, bound, expected)
+    for (mechanisms, required), rows in MATRIX.items()
+    for (scheme, brought), row in rows.items()
+    for bound, expected in zip(TOKENS, row, strict=True)
+]
+
+
+@pytest.mark.parametrize(("mechanisms", "required", "scheme", "brought", "bound", "expected"), CELLS)
+def test_the_matrix(
+    mechanisms: tuple[str, ...], required: bool, scheme: str, brought: str, bound: str, expected: str
+) -> None:
+    settings, token = api(*mechanisms, required=required), TOKENS[bound]
+    proofs = [HOLDER.proof("GET", URL, token)] if "proof" in brought else []
+    certificate = HOLDER.certificate if "certificate" in brought else None
+    sent = request(token, *proofs, scheme=scheme, certificate=certificate)
+    found = answer(sent, settings).split(" ")[0]
+    assert found == ("200" if expected == "ok" else expected)
+
+
+def test_the_matrix_has_every_setting() -> None:
+    subsets = [tuple(some) for size in range(3) for some in itertools.combinations(MECHANISMS, size)]
+    wanted = {(some, required) for some in subsets for required in (False, True)} - {((), True)}
+    assert MATRIX.keys() == wanted
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "DPoP"])
+def test_another_certificate_than_the_bound_one_is_refused(scheme: str) -> None:
+    sent = request(CERTIFICATE_TOKEN, scheme=scheme, certificate=OTHER.certificate)
+    assert answer(sent, api("mtls")) == f"CertificateRejected {scheme}"
+
+
+def test_another_key_than_the_bound_one_is_refused() -> None:
+    sent = request(KEY_TOKEN, OTHER.proof("GET", URL, KEY_TOKEN))
+    assert answer(sent, api("dpop")) == "BindingRejected DPoP"
+
+
+def test_what_was_proved_is_on_the_token() -> None:
+    plain = ask(request(PLAIN_TOKEN, scheme="Bearer"), api("dpop", "mtls"))
+    assert (plain.jkt, plain.certificate_thumbprint, plain.dpop_nonce) == (None, None, None)
+    by_key = ask(request(KEY_TOKEN, HOLDER.proof("GET", URL, KEY_TOKEN)), api("dpop"))
+    assert (by_key.jkt, by_key.certificate_thumbprint, by_key.raw) == (HOLDER.jkt, None, KEY_TOKEN)
+    by_both = ask(
+        request(BOTH_TOKEN, HOLDER.proof("GET", URL, BOTH_TOKEN), certificate=HOLDER.certificate), api("dpop", "mtls")
+    )
+    assert (by_both.jkt, by_both.certificate_thumbprint) == (HOLDER.jkt, HOLDER.x5t)
+    by_certificate = ask(request(CERTIFICATE_TOKEN, certificate=HOLDER.certificate), api("mtls"))
+    assert (by_certificate.jkt, by_certificate.certificate_thumbprint) == (None, HOLDER.x5t)
+
+
+# --- a token without its request --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bound", ["jkt", "x5t", "both"])
+def test_of_a_bound_token_alone_nobody_can_say_who_sent_it(bound: str) -> None:
+    settings = api("dpop", "mtls")
+    with pytest.raises(AuthError) as refused:
+        drive(authenticate_token(TOKENS[bound], settings, keys_of(settings)), MOMENT)
+    assert type(refused.value).__name__ == "BindingRejected"
+
+
+def test_a_token_alone_is_good_where_bindings_are_not_required_and_it_has_none() -> None:
+    settings = api("dpop")
+    assert drive(authenticate_token(PLAIN_TOKEN, settings, keys_of(settings)), MOMENT).jkt is None
+    settings = api("dpop", required=True)
+    with pytest.raises(AuthError) as refused:
+        drive(authenticate_token(PLAIN_TOKEN, settings, keys_of(settings)), MOMENT)
+    assert type(refused.value).__name__ == "BindingRejected"
+
+
+# --- once, and last ---------------------------------------------------------------------------------------------------
+
+
+def test_a_proof_is_good_once() -> None:
+    settings, store = api("dpop"), MemoryStore()
+    sent = request(KEY_TOKEN, HOLDER.proof("GET", URL, KEY_TOKEN))
+    answers = [answer(sent, settings, store=store) for _ in range(3)]
+    assert answers == ["200", "ProofReplayed DPoP", "ProofReplayed DPoP"]
+
+
+def test_the_jti_of_another_key_is_another() -> None:
+    settings, store = api("dpop"), MemoryStore()
+    others = ISSUING.token(cnf={"jkt": OTHER.jkt})
+    first = request(KEY_TOKEN, HOLDER.proof("GET", URL, KEY_TOKEN, jti="same"))
+    second = request(others, OTHER.proof("GET", URL, others, jti="same"))
+    assert [answer(sent, settings, store=store) for sent in (first, second)] == ["200", "200"]
+
+
+def test_a_proof_that_fails_anything_else_is_not_used_up() -> None:
+    settings, store = api("dpop", "mtls"), MemoryStore()
+    proof = HOLDER.proof("GET", URL, BOTH_TOKEN)
+    for wrong in (
+        request(BOTH_TOKEN, proof),
+        request(BOTH_TOKEN, proof, certificate=OTHER.certificate),
+        request(BOTH_TOKEN, proof, certificate=HOLDER.certificate, method="POST"),
+        request(BOTH_TOKEN, proof, proof, certificate=HOLDER.certificate),
+    ):
+        assert answer(wrong, settings, store=store) != "200"
+    assert answer(request(BOTH_TOKEN, proof, certificate=HOLDER.certificate), settings, store=store) == "200"
+
+
+def remembered(settings: ApiSettings, sent: Request, reply: Memory | StoreUnavailable) -> tuple[RememberProof, str]:
+    """What is asked of a store, and what comes of its answer."""
+    flow = authenticate(sent, settings, keys_of(settings))
+    effect: Any = next(flow)
+    while not isinstance(effect, RememberProof):
+        effect = flow.send(MOMENT)
+    try:
+        flow.throw(reply) if isinstance(reply, StoreUnavailable) else flow.send(reply)
+    except StopIteration:
+        return effect, "200"
+    except AuthError as error:
+        return effect, f"{type(error).__name__} {error.status}"
+    raise AssertionError("it must end with that answer")
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        ("new", "200"),
+        ("seen", "ProofReplayed 401"),
+        ("full", "TooManyProofs 401"),
+        (StoreUnavailable("no answer"), "StoreUnavailable 503"),
+    ],
+)
+def test_what_the_store_says_is_final(reply: Any, expected: str) -> None:
+    sent = request(KEY_TOKEN, HOLDER.proof("GET", URL, KEY_TOKEN, iat=int(NOW) - 10))
+    asked, found = remembered(api("dpop", dpop_window=100, leeway=7), sent, reply)
+    assert found == expected
+    # Until nobody accepts it any more: RFC 9449 section 11.1.
+    assert (asked.jkt, asked.expires, asked.limit) == (HOLDER.jkt, NOW - 10 + 100 + 7 + CLOCKS, PROOFS_PER_KEY)
+    assert len(asked.digest) == 32
+
+
+# --- nonces ----------------------------------------------------------------------------------------------------------
+
+
+def test_with_a_nonce_key_the_client_is_given_a_nonce_and_then_let_in() -> None:
+    settings = api("dpop", dpop_nonce_key=SECRET)
+    with pytest.raises(NonceRequired) as refused:
+        ask(request(KEY_TOKEN, HOLDER.proof("GET", URL, KEY_TOKEN)), settings)
+    told = dict(refused.value.headers)
+    assert told["DPoP-Nonce"] == refused.value.nonce
+    token = ask(request(KEY_TOKEN, HOLDER.proof("GET", URL, KEY_TOKEN, refused.value.nonce)), settings)
+    assert token.dpop_nonce == refused.value.nonce
+
+
+def test_a_nonce_of_another_api_with_the_same_key_is_not_taken() -> None:
+    several = api("dpop", dpop_nonce_key=SECRET)
+    others = ApiSettings(
+        identifier=[API, "https://other.test/"], domain="a.test", proof_of_possession="dpop", dpop_nonce_key=SECRET
+    )
+    nonce = Senders(others).nonces
+    assert nonce is not None
+    with pytest.raises(NonceRequired):
+        ask(request(KEY_TOKEN, HOLDER.proof("GET", URL, KEY_TOKEN, nonce.current(NOW))), several)
+
+
+# --- the public URL --------------------------------------------------------------------------------------------------
+
+
+def test_a_proof_names_the_public_url() -> None:
+    settings = api("dpop", public_url="https://public.test/v1")
+    good = HOLDER.proof("GET", "https://public.test/v1/messages", KEY_TOKEN)
+    assert answer(request(KEY_TOKEN, good), settings) == "200"
+    assert answer(request(KEY_TOKEN, HOLDER.proof("GET", URL, KEY_TOKEN)), settings) == "InvalidProof DPoP"
+
+
+def test_a_trusted_proxy_tells_the_url_and_nobody_else() -> None:
+    settings = api("dpop", trusted_proxies=["10.0.0.0/8"], proxy_headers=["X-Forwarded-Host"])
+    proof = HOLDER.proof("GET", "https://public.test/messages", KEY_TOKEN)
+    lines = [("Authorization", f"DPoP {KEY_TOKEN}"), ("DPoP", proof), ("X-Forwarded-Host", "public.test")]
+    assert answer(Request("GET", URL, lines, None, "10.1.2.3"), settings) == "200"
+    assert answer(Request("GET", URL, lines, None, "192.0.2.1"), settings) == "InvalidProof DPoP"
+    two = [*lines, ("X-Forwarded-Host", "other.test")]
+    assert answer(Request("GET", URL, two, None, "10.1.2.3"), settings) == "InvalidForwarding DPoP"
+
+
+# --- revoked ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_revoked_token_is_refused_however_well_it_is_proved() -> None:
+    settings = api("dpop")
+    token = ISSUING.rfc9068_token(cnf={"jkt": HOLDER.jkt}, jti="gone")
+    known = Revocations()
+    known.add(Revocation(ISSUER, jti="gone", expires=NOW + 60))
+    senders = Senders(settings, known)
+    sent = request(token, HOLDER.proof("GET", URL, token))
+    assert answer(sent, settings, senders=senders) == "RevokedToken DPoP"
+    assert answer(sent, settings) == "200"
+
+
+# --- explained -------------------------------------------------------------------------------------------------------
+
+
+def test_to_explain_a_request_does_not_use_its_proof_up() -> None:
+    settings, store = api("dpop"), MemoryStore()
+    sent = request(KEY_TOKEN, HOLDER.proof("GET", URL, KEY_TOKEN))
+    for _ in range(2):
+        found = drive(examine_request(sent, settings, keys_of(settings)), MOMENT, store=store)
+        assert found.verdict == "accepted"
+        assert found.finding("binding").status == "passed"
+    assert answer(sent, settings, store=store) == "200"
+
+
+# --- the setting -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        (None, NONE),
+        ("dpop", ProofOfPossession(("dpop",))),
+        (("dpop", "mtls"), ProofOfPossession(("dpop", "mtls"))),
+        (["mtls"], ProofOfPossession(("mtls",))),
+        (ProofOfPossession("mtls", required=True), ProofOfPossession(("mtls",), True)),  # type: ignore[arg-type]
+        ({"mechanism": "dpop", "required": True}, ProofOfPossession(("dpop",), True)),
+        (
+            {"mechanism": "mtls", "required": True, "required_for": "all_clients"},
+            ProofOfPossession(("mtls",), True),
+        ),
+        ({"mechanism": "dpop", "required": True, "required_for": "public_clients"}, ProofOfPossession(("dpop",))),
+        ({"mechanism": "dpop"}, ProofOfPossession(("dpop",))),
+    ],
+)
+def test_it_is_written_in_several_ways(given: Any, read: ProofOfPossession) -> None:
+    assert read_possession(given) == read
+    assert api().possession == NONE
+    assert ApiSettings(identifier=API, domain="a.test", proof_of_possession=given).possession == read
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "none",
+        "",
+        "DPoP",
+        ["dpop", "dpop"],
+        ["dpop", "other"],
+        [["dpop"]],
+        7,
+        True,
+        b"dpop",
+        {"mechanism": "none"},
+        {},
+        {"mechanism": None, "required": False},
+        {"mechanism": "dpop", "required": "true"},
+        {"mechanism": "dpop", "required_for": "nobody"},
+        {"mechanism": "dpop", "require": True},
+    ],
+)
+def test_what_it_cannot_be_is_refused(given: Any) -> None:
+    with pytest.raises(SettingsError) as refused:
+        read_possession(given)
+    assert refused.value.setting == "proof_of_possession"
+
+
+def test_to_require_nothing_in_particular_is_no_setting() -> None:
+    for mechanisms, required in ((), True), (("dpop",), "yes"):
+        with pytest.raises(SettingsError):
+            ProofOfPossession(mechanisms, required)  # type: ignore[arg-type]
