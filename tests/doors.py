@@ -43,6 +43,7 @@ from jwtgate import (
     Requirement,
     Verifier,
     authenticated,
+    claim,
 )
 from jwtgate import asgi as asgi_post
 from jwtgate import fastapi as fastapi_post
@@ -59,6 +60,7 @@ ROUTES: Final[Mapping[str, tuple[Requirement | str, ...] | None]] = {
     "/public": None,
     "/private": (),
     "/scoped": ("read:messages",),
+    "/organized": (claim("org_id", "org_1"),),
     "/recent": (RECENT,),
     "/plain": (),
     "/asked": (),

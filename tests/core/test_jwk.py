@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -23,8 +24,10 @@ from jwtgate.core.jwk import (
     VerificationKey,
     read_jwk,
     read_jwks,
+    read_keys,
     thumbprint,
 )
+from jwtgate.testing import Holder
 from tests.making import (
     ABSENT,
     KIND_OF,
@@ -748,3 +751,27 @@ def test_a_public_key_is_no_secret_and_a_secret_no_public_key() -> None:
     assert not ASYMMETRIC & SYMMETRIC
     with pytest.raises(ValueError, match="HS256"):
         key_of(RSA.jwk(), {"kty": "oct", "k": base64url(SECRET), "alg": "HS256"}, algorithms=["HS256"])
+
+
+# --- certificates beside a key ---------------------------------------------------------------------------------------
+
+
+def test_a_certificate_of_another_key_spoils_the_key_that_it_stands_beside() -> None:
+    """RFC 7517 section 4.7. What cannot be read, and what stands further along the chain, says nothing of the key."""
+    own, other = (Holder("RS256") for _ in range(2))
+    certificate, foreign = (base64.b64encode(holder.certificate).decode() for holder in (own, other))
+    for chain in (
+        [certificate],
+        [certificate, foreign],
+        ["AAAA"],
+        ["no base64"],
+        [7],
+        [],
+        "text",
+        None,
+        [foreign[:40]],
+    ):
+        assert read_keys(json.dumps({"keys": [{**own.jwk, "x5c": chain}]}).encode(), ["RS256"]).usable
+    both = [{**own.jwk, "kid": "spoilt", "x5c": [foreign]}, {**other.jwk, "kid": "good", "x5c": [foreign]}]
+    found = read_keys(json.dumps({"keys": both}).encode(), ["RS256"])
+    assert (found.kids, len(found.skipped)) == (("good",), 1)

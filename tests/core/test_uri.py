@@ -271,3 +271,13 @@ def test_a_long_text_costs_no_more_than_its_length(text: str) -> None:
     began = time.perf_counter()
     same_target(text, PLAIN)
     assert time.perf_counter() - began < 2
+
+
+def test_a_label_and_a_path_have_their_longest() -> None:
+    for good, bad in (("a" * 63, "a" * 64), ("é" * 20, "é" * 64), ("a." + "b" * 63, "a." + "b" * 64)):
+        assert normalised(f"https://{good}.test/|").endswith("/%7C")
+        with pytest.raises(ValueError, match="label"):
+            normalised(f"https://{bad}.test/|")
+    assert len(normalised("https://api.test/" + "%20" * 2_730 + "|")) > 8_192
+    with pytest.raises(ValueError, match="path"):
+        normalised("https://api.test/" + "%20" * 2_731)

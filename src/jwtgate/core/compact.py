@@ -60,8 +60,9 @@ def _finite(text: str) -> float:
 
 
 _decode = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_no_constant, parse_float=_finite).decode
-# It matches at every quote, closed or not: else a text of nothing but `\"` would be searched once for each of them.
-_STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?')
+# Strings, as many as stand in a row, or one mark of the structure. It matches at every quote, closed or not: else a
+# text of nothing but `\"` would be searched once for each of them.
+_MARKS = re.compile(r'(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"?[^"\[\]{},]*+)++|[\[\]{},]')
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -74,22 +75,29 @@ def parse_json(octets: bytes, *, depth: int, members: int) -> Any:
     text = octets.decode("utf-8")  # UnicodeDecodeError is a ValueError
     # Checked before parsing: a deep text must not meet the interpreter's recursion limit, nor a long one its memory.
     if text.count("[") + text.count("{") > depth or text.count(",") >= members:
-        _check_size(_STRING.sub("", text), depth, members)
+        _check_size(text, depth, members)
     value = _decode(text)
     if _SURROGATE.search(text):
         json.dumps(value, ensure_ascii=False).encode("utf-8")  # UnicodeEncodeError is a ValueError
     return value
 
 
-def _check_size(structure: str, depth: int, members: int) -> None:
-    """structure: a JSON text without its strings."""
-    if structure.count(",") >= members:
-        raise ValueError(f"more than {members} members")
-    level = 0
-    for bracket in re.findall(r"[\[{}\]]", structure):
-        level += 1 if bracket in "[{" else -1
-        if level > depth:
-            raise ValueError(f"nested deeper than {depth}")
+def _check_size(text: str, depth: int, members: int) -> None:
+    """It ends where the first limit is passed, however long the text."""
+    level = items = 0
+    for found in _MARKS.finditer(text):
+        mark = text[found.start()]
+        if mark in ",[{":
+            # What stands behind a comma is one more, and an array or an object holds one at least, or is one.
+            items += 1
+            if items > members:
+                raise ValueError(f"more than {members} members")
+        if mark in "[{":
+            level += 1
+            if level > depth:
+                raise ValueError(f"nested deeper than {depth}")
+        elif mark in "]}":
+            level -= 1
 
 
 # ---------------------------------------------------------------------------------------------------- compact JWS

@@ -19,7 +19,7 @@ from jwt.exceptions import InvalidKeyError
 
 from .compact import KID_BYTES, decode_base64url, parse_json
 from .errors import AmbiguousKey, BadSignature, HeaderRejected, UnknownKey, shown
-from .pem import read_pem
+from .pem import certified, read_pem
 
 RSA_BITS = (2_048, 8_192)  # RFC 7518 section 3.3 sets the lower; a verification's cost sets the upper
 PROOF_RSA_BITS = 4_096  # the same for the key of a DPoP proof, which a stranger brings with each request
@@ -398,13 +398,23 @@ def _usable(entries: Sequence[Any], algorithms: Collection[str], *, alg_binds: b
     keys, skipped = [], []
     for place, entry in enumerate(entries):
         try:
-            keys.append(read_jwk(entry, alg_binds=alg_binds))
+            key = read_jwk(entry, alg_binds=alg_binds)
+            _check_certificate(entry.get("x5c"), key)
+            keys.append(key)
         except UnusableKey as reason:
             skipped.append(f"keys[{place}]: {reason}")
     found = KeySet(keys, algorithms, skipped, any_kid=any_kid)
     if not found.usable:
         raise ValueError(f"no key for {', '.join(sorted(algorithms))} among {len(entries)}: {'; '.join(skipped[:4])}")
     return found
+
+
+def _check_certificate(chain: object, key: PublicKey) -> None:
+    """RFC 7517 section 4.7: the first certificate must be of this very key. Nothing else of it is looked at."""
+    first = chain[0] if isinstance(chain, list | tuple) and chain else None
+    jwk = certified(first) if isinstance(first, str) else None
+    if jwk is not None and thumbprint(jwk) != key.thumbprint:
+        raise UnusableKey("x5c is the certificate of another key")
 
 
 # ------------------------------------------------------------------------------------------------------ a shared secret

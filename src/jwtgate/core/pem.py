@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Callable
 from typing import Any, Final
@@ -9,7 +10,7 @@ from typing import Any, Final
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
-from cryptography.x509 import load_pem_x509_certificate
+from cryptography.x509 import load_der_x509_certificate, load_pem_x509_certificate
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from jwt.exceptions import InvalidKeyError
 
@@ -42,11 +43,20 @@ def read_pem(document: bytes) -> list[dict[str, Any]]:
             key = read(block[0])
         except (ValueError, UnsupportedAlgorithm):
             raise ValueError(f"a PEM block cannot be read: {shown(block[1].decode())}") from None
-        found.append(_jwk_of(key))
+        found.append(jwk_of(key))
     return found
 
 
-def _jwk_of(key: Any) -> dict[str, Any]:
+def certified(certificate: str) -> dict[str, Any] | None:
+    """The JWK of the key in a certificate: DER in base64, as `x5c` has it. None for one that cannot be read."""
+    try:
+        return jwk_of(load_der_x509_certificate(base64.b64decode(certificate, validate=True)).public_key())
+    except (ValueError, UnsupportedAlgorithm):
+        return None
+
+
+def jwk_of(key: Any) -> dict[str, Any]:
+    """Of a public key, its JWK. Raises ValueError for one that verifies nothing here."""
     try:
         to_jwk = next(algorithm.to_jwk for kind, algorithm in _TO_JWK if isinstance(key, kind))
         return dict(to_jwk(key, as_dict=True))

@@ -155,8 +155,8 @@ class Driver(Generic[R]):
         return FetchFailed(f"its callable failed: {type(error).__name__}")
 
     def _undecrypted(self, error: ValueError) -> None:
-        """Its key does not open this: a stranger's doing, or a key that was changed. Settings are another matter."""
-        if isinstance(error, SettingsError):
+        """Its key does not open this: a stranger's doing. Other kinds of ValueError, such as JSON's, are trouble."""
+        if type(error) is not ValueError:
             raise self._failed_to_decrypt(error) from error
 
     def _store_trouble(self, error: Exception) -> StoreUnavailable:
