@@ -184,7 +184,7 @@ FAULT = ', error="invalid_token", error_description="The access token is not val
 def test_the_error_stands_only_on_the_scheme_that_was_used(
     settings: ApiSettings, scheme: str | None, challenges: list[str]
 ) -> None:
-    """RFC 9449 section 7.2: one challenge for each scheme, in a line of its own."""
+    """RFC 9449 section 7.2: one challenge for each scheme; here each has a line of its own."""
     error = answer(InvalidToken("x"), settings, scheme)
     assert error.headers == (*FIRST, *(("WWW-Authenticate", challenge) for challenge in challenges))
 

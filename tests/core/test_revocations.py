@@ -112,7 +112,7 @@ def test_of_two_for_one_subject_the_later_time_counts_and_the_longer_life(order:
     assert verdict(revocations, iat=NOW + 59) == ("sub", "user-1")
 
 
-# ------------------------------------------------------------------------------------------------------ how many, how long
+# ---------------------------------------------------------------------------------------------- how many, how long
 
 
 @pytest.mark.parametrize("revocation", [TOKEN, SUBJECT])

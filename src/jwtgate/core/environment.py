@@ -69,6 +69,7 @@ ENVIRONMENT: Final[dict[str, tuple[str, Any]]] = {
     "JWTGATE_CERTIFICATE_HEADER": ("certificate_header", str),
     "JWTGATE_DECRYPTION_KEY_FILES": ("decryption_keys", _files),
     "JWTGATE_ENCRYPTION_ALGORITHMS": ("encryption_algorithms", _words),
+    "JWTGATE_TOKEN_MEMORY_BYTES": ("token_memory_bytes", int),
     "JWTGATE_CONTENT_ENCRYPTION_ALGORITHMS": ("content_encryption_algorithms", _words),
     "JWTGATE_RESOURCE_METADATA_URL": ("resource_metadata_url", str),
 }

@@ -2,57 +2,120 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from .access import AccessToken
 from .binding import Senders
 from .challenge import answer
 from .claims import untrusted_issuer
 from .compact import Signed, Unverified, parse, verify
-from .effects import NOW, Flow
+from .effects import NOW, Flow, Moment
 from .errors import AuthError, HeaderRejected
+from .heads import Heads
 from .jwe import Encrypted, check_replicated, decrypt, read_jwe
 from .keys import IssuerKeys, Keyring
 from .profiles import PROFILES, profile_of
+from .remembered import Remembered
 from .request import Credentials, Request, read_credentials
 from .settings import ApiSettings
 
 
 def authenticate(
-    request: Request, settings: ApiSettings, keys: Keyring, senders: Senders | None = None
+    request: Request,
+    settings: ApiSettings,
+    keys: Keyring,
+    senders: Senders | None = None,
+    moment: Moment | None = None,
 ) -> Flow[AccessToken]:
-    """Who is calling. Raises an AuthError, which knows what the client is told."""
+    """Who is calling. Raises an AuthError, which knows what the client is told. moment: the time, if it is known."""
     scheme = None
     senders = senders or Senders(settings)
     try:
         credentials = credentials_of(request, settings, senders)
         scheme = credentials.scheme
-        signed, now = yield from check_token(credentials.token, settings, keys, senders, request)
-        sender = yield from senders.check(signed.claims, credentials, request, now)
+        signed, now = yield from check_token(credentials.token, settings, keys, senders, request, moment)
+        claims = signed.claims
+        # The way of nearly every request: a bearer's token.
+        if scheme == "Bearer" and "cnf" not in claims and not senders.required:
+            return AccessToken(signed, settings, now, credentials.token)
+        sender = yield from senders.check(claims, credentials, request, now)
         return AccessToken(signed, settings, now, credentials.token, sender)
     except AuthError as error:
         raise answer(error, settings, scheme) from None
 
 
 def authenticate_token(
-    token: str, settings: ApiSettings, keys: Keyring, senders: Senders | None = None
+    token: str,
+    settings: ApiSettings,
+    keys: Keyring,
+    senders: Senders | None = None,
+    moment: Moment | None = None,
 ) -> Flow[AccessToken]:
     """Who a bare token speaks for. Raises an AuthError, which knows what the client is told."""
     senders = senders or Senders(settings)
     try:
-        signed, now = yield from check_token(token, settings, keys, senders)
+        signed, now = yield from check_token(token, settings, keys, senders, None, moment)
         senders.check_bare(signed.claims)
         return AccessToken(signed, settings, now, token)
     except AuthError as error:
         raise answer(error, settings) from None
 
 
+def remembered_token(
+    token: object, settings: ApiSettings, keys: Keyring, senders: Senders, now: Moment
+) -> AccessToken | None:
+    """Who a bare token speaks for, where it is remembered and nothing speaks against it. Else the flow tells more."""
+    if keys.known is None or type(token) is not str or senders.required:
+        return None
+    signed = keys.known.tokens.get(token, now)
+    if signed is None or "cnf" in signed.claims:
+        return None
+    try:
+        senders.revocations.check(signed.claims)
+    except AuthError:
+        return None
+    return AccessToken(signed, settings, now.wall, token)
+
+
 def check_token(
-    token: str, settings: ApiSettings, keys: Keyring, senders: Senders, request: Request | None = None
+    token: str,
+    settings: ApiSettings,
+    keys: Keyring,
+    senders: Senders,
+    request: Request | None = None,
+    moment: Moment | None = None,
 ) -> Flow[tuple[Signed, float]]:
-    """Decryption → structure → header → issuer → key → signature → profile → times → issuer, audience and the other
-    claims → revocation. With the token comes the time, seconds since the epoch, at which it was good.
+    """Decryption, all checks of the token itself, and revocation. With the token comes the time, seconds since the
+    epoch, at which it was good.
+
+    One that was verified before is remembered, and of one whose head is known not all is looked at again.
     """
-    inner, encrypted = yield from unwrap(token, settings)
-    unverified = parse(inner, settings.max_token_bytes)
+    now = (yield NOW) if moment is None else moment
+    known = known_to(keys)
+    if type(token) is str:
+        signed = known.tokens.get(token, now)
+        if signed is not None:
+            senders.revocations.check(signed.claims)
+            return signed, now.wall
+    inner, encrypted = (yield from unwrap(token, settings)) if settings.decryption_keys else (token, None)
+    found = known.heads.recognise(inner, settings.max_token_bytes, now) if type(inner) is str else None
+    if found is None:
+        found = yield from go_the_long_way(inner, settings, keys, known, request)
+        now = yield NOW  # keys may have been waited for
+    signed, own = found
+    if encrypted is not None:
+        check_replicated(encrypted, signed.claims)
+    senders.revocations.check(signed.claims)
+    if keys.get(own.issuer.url) is own:  # a resolver is to be asked each time
+        known.tokens.keep(token, signed, own)
+    return signed, now.wall
+
+
+def go_the_long_way(
+    token: str, settings: ApiSettings, keys: Keyring, known: Known, request: Request | None = None
+) -> Flow[tuple[Signed, IssuerKeys]]:
+    """Structure → header → issuer → key → signature → profile → times → issuer, audience and the other claims."""
+    unverified = parse(token, settings.max_token_bytes)
     own = yield from issuer_of(unverified, keys, request)  # must be ours, before any network
     check_algorithm(unverified, own)
     key = yield from own.find(unverified)
@@ -61,10 +124,23 @@ def check_token(
     now: float = (yield NOW).wall
     for check in PROFILES[profile]:
         check(signed.claims, own.policy, now)
-    if encrypted is not None:
-        check_replicated(encrypted, signed.claims)
-    senders.revocations.check(signed.claims)
-    return signed, now
+    if keys.get(own.issuer.url) is own:
+        known.heads.learn(unverified, own, key, profile)
+    return signed, own
+
+
+class Known(NamedTuple):
+    """What is known from tokens before, with the keys of one verifier."""
+
+    heads: Heads
+    tokens: Remembered
+
+
+def known_to(keys: Keyring) -> Known:
+    """It lives as long as the keys that it was verified with."""
+    if keys.known is None:
+        keys.known = Known(Heads(), Remembered(keys.settings.token_memory_bytes))
+    return keys.known
 
 
 def credentials_of(request: Request, settings: ApiSettings, senders: Senders) -> Credentials:

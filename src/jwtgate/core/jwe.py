@@ -26,7 +26,7 @@ from .errors import (
 IV_BYTES, TAG_BYTES = 12, 16  # RFC 7518 section 5.3
 TRIED = 2  # keys, of a token that names none
 
-# Of other algorithms, or a compression (RFC 7516 section 4.1.3: a small token that fills the memory).
+# Of other algorithms, or a compression (RFC 7516 section 4.1.3), by which a small token can fill the memory.
 _FOREIGN: Final = ("zip", "epk", "apu", "apv", "iv", "tag", "p2s", "p2c")
 # RFC 7516 section 4.1. Anything else in the header may be a claim that is replicated there.
 _PARAMETERS: Final = frozenset(

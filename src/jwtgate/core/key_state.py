@@ -116,6 +116,11 @@ class KeyState:
         """Is it time to ask the issuer, whatever a token names?"""
         return now >= self.retry_at and (now >= self.refresh_at or self.serving(now) is None)
 
+    @property
+    def quiet_until(self) -> float:
+        """Until then these keys serve and there is nothing to be asked for, whatever happens meanwhile but a change."""
+        return NEVER if self.keys is None else min(max(self.refresh_at, self.retry_at), self.loaded_at + HARD_AGE)
+
     def next_load(self, now: float) -> float:
         """Seconds until it is."""
         return max(0.0, self.retry_at - now, 0.0 if self.serving(now) is None else self.refresh_at - now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from .claims import untrusted_issuer
 from .compact import Unverified
@@ -28,6 +29,9 @@ from .snapshot import AHEAD, Kept, Snapshot
 from .status import IssuerStatus, Source, Status
 from .values import check_url
 
+if TYPE_CHECKING:
+    from .flow import Known
+
 __all__ = [
     "BACK_OFF",
     "COOL_DOWN",
@@ -43,6 +47,7 @@ __all__ = [
 ]
 
 JWKS_BYTES = 512 * 1024
+FOR_EVER = float("inf")
 RESOLVED = 1_000  # issuers of a resolver whose keys are remembered
 
 
@@ -61,6 +66,9 @@ class IssuerKeys:
         self.state: KeyState = KeyState()
         self.used_at: float = NEVER
         self._begun = 0
+        # For those who remember what was verified with them: the set in use, and until when nothing is to be asked for.
+        self.in_use: KeySet | SharedSecret | None = given
+        self.quiet_until: float = NEVER if given is None else FOR_EVER
 
     def find(self, token: Unverified) -> Flow[VerificationKey]:
         """The key that the token names, for its algorithm. At most one load is waited for.
@@ -132,7 +140,10 @@ class IssuerKeys:
 
     def settle(self, attempt: Attempt) -> None:
         """Take the outcome of a load into the state. To be called while nobody else does."""
-        self.state = self.state.after(attempt, self.seed)
+        self._take(self.state.after(attempt, self.seed))
+
+    def _take(self, state: KeyState) -> None:
+        self.state, self.in_use, self.quiet_until = state, state.keys, state.quiet_until
 
     def _obtain(self, now: float) -> Flow[tuple[KeySet, float, str | None, Metadata | None]]:
         if self.issuer.jwks_file is not None:
@@ -173,7 +184,7 @@ class IssuerKeys:
             keys = read_jwks(kept.jwks, self.policy.algorithms, alg_binds=self.issuer.jwk_alg_binds)
         except ValueError:
             return False
-        self.state = self.state.restore(keys, max(0.0, age), moment.monotonic, self.seed)
+        self._take(self.state.restore(keys, max(0.0, age), moment.monotonic, self.seed))
         return True
 
     # Being watched
@@ -225,6 +236,7 @@ class Keyring(dict[str, IssuerKeys]):
         self.seed: float = seed
         self._resolved: dict[Issuer, IssuerKeys] = {}
         self._snapshot: Snapshot = {}
+        self.known: Known | None = None  # what the flow keeps of tokens that were verified with these keys
         for issuer in settings.issuers:
             self[issuer.url] = self._make(issuer)
 

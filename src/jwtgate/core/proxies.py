@@ -278,7 +278,7 @@ def _elements(text: str) -> list[_Element]:
 
 
 def _pairs(text: str) -> list[dict[str, str]]:
-    """The pairs of each element, by name in lower case. RFC 9110 section 5.6.1: empty elements are let pass."""
+    """The pairs of each element, by name in lower case. RFC 9110 section 5.6.1.2: empty elements are let pass."""
     elements: list[dict[str, str]] = [{}]
     position = 0
     while True:

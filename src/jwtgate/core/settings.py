@@ -42,6 +42,7 @@ from .values import (
 )
 
 MAX_TOKEN_BYTES = (256, 1_048_576)
+MAX_MEMORY = 1 << 36  # bytes
 MAX_WINDOW = 3_600  # seconds; every proof is remembered for so long
 Outage = Literal["serve", "refuse"]
 DecryptionKeys = DecryptionKey | Given | Sequence[DecryptionKey | Given]
@@ -208,6 +209,9 @@ class ApiSettings:
     encryption_algorithms: `alg` of such tokens; of "RSA-OAEP-256", "RSA-OAEP-384", "RSA-OAEP-512" and "RSA-OAEP".
     content_encryption_algorithms: their `enc`; of "A256GCM", "A192GCM" and "A128GCM".
 
+    token_memory_bytes: about how much memory verified tokens may take, so that one which comes again is not verified
+        again; 0 remembers none.
+
     Raises SettingsError for what could never be right.
     """
 
@@ -241,6 +245,7 @@ class ApiSettings:
     decryption_keys: DecryptionKeys = field(default=(), repr=False)
     encryption_algorithms: Sequence[str] = ("RSA-OAEP-256", "RSA-OAEP-384", "RSA-OAEP-512")
     content_encryption_algorithms: Sequence[str] = ("A256GCM",)
+    token_memory_bytes: int = 16_777_216
 
     def __post_init__(self) -> None:
         put(self, "identifier", identifier_of(self.identifier))
@@ -259,6 +264,8 @@ class ApiSettings:
             raise SettingsError("realm", "must be ASCII text without quotes and backslashes", self.realm)
         if self.resource_metadata_url is not None:
             check_url("resource_metadata_url", self.resource_metadata_url, query=True)
+        if not whole(self.token_memory_bytes, 0, MAX_MEMORY):
+            raise SettingsError("token_memory_bytes", f"must be 0 to {MAX_MEMORY}", self.token_memory_bytes)
         self._check_senders()
         self._check_proxies()
         self._check_encryption()

@@ -103,7 +103,8 @@ class Driver(Generic[R]):
     # The time, and what needs no waiting
 
     def _moment(self) -> Moment:
-        return Moment(self._clock.wall(), self._clock.monotonic())
+        clock = self._clock
+        return Moment(clock.wall(), clock.monotonic())
 
     def _settle(self, keys: IssuerKeys, attempt: Attempt) -> None:
         before, after = self._flights.settle(keys, attempt)

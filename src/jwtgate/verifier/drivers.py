@@ -30,7 +30,7 @@ from ..core.effects import (
 )
 from ..core.errors import AuthError, SettingsError, StoreUnavailable
 from ..core.examination import Examination, examine, examine_request
-from ..core.flow import authenticate, authenticate_token
+from ..core.flow import authenticate, authenticate_token, remembered_token
 from ..core.keys import IssuerKeys
 from ..core.request import Request
 from ..core.status import Status
@@ -63,16 +63,20 @@ class Verifier(Driver[Cut]):
 
     def verify(self, token: str) -> AccessToken:
         """Who this token speaks for. Raises an AuthError."""
-        return self._told(authenticate_token(token, self.settings, self._keys, self._senders))
+        settings, keys, senders, now = self.settings, self._keys, self._senders, self._moment()
+        known = remembered_token(token, settings, keys, senders, now)
+        if known is not None:
+            return self._accept(known)
+        return self._told(authenticate_token(token, settings, keys, senders, now))
 
     def verify_request(self, request: Request) -> AccessToken:
         """Who is calling. Raises an AuthError."""
-        return self._told(authenticate(request, self.settings, self._keys, self._senders))
+        return self._told(authenticate(request, self.settings, self._keys, self._senders, self._moment()))
 
     def outcome(self, request: Request) -> Outcome:
         """As `verify_request`, but a refusal is returned and not logged: a gate may let the request through."""
         try:
-            return self._accept(self._drive(authenticate(request, self.settings, self._keys, self._senders)))
+            return self._accept(self._drive(authenticate(request, self.settings, self._keys, self._senders, self._moment())))
         except AuthError as error:
             self._watch.refused(error)
             return error
@@ -290,16 +294,20 @@ class AsyncVerifier(Driver["asyncio.Task[None]"]):
 
     async def verify(self, token: str) -> AccessToken:
         """Who this token speaks for. Raises an AuthError."""
-        return await self._told(authenticate_token(token, self.settings, self._keys, self._senders))
+        settings, keys, senders, now = self.settings, self._keys, self._senders, self._moment()
+        known = remembered_token(token, settings, keys, senders, now)
+        if known is not None:
+            return self._accept(known)
+        return await self._told(authenticate_token(token, settings, keys, senders, now))
 
     async def verify_request(self, request: Request) -> AccessToken:
         """Who is calling. Raises an AuthError."""
-        return await self._told(authenticate(request, self.settings, self._keys, self._senders))
+        return await self._told(authenticate(request, self.settings, self._keys, self._senders, self._moment()))
 
     async def outcome(self, request: Request) -> Outcome:
         """As `verify_request`, but a refusal is returned and not logged: a gate may let the request through."""
         try:
-            return self._accept(await self._drive(authenticate(request, self.settings, self._keys, self._senders)))
+            return self._accept(await self._drive(authenticate(request, self.settings, self._keys, self._senders, self._moment())))
         except AuthError as error:
             self._watch.refused(error)
             return error

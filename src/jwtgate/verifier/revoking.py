@@ -178,6 +178,12 @@ class Revoking:
         if reader is not None and reader is not threading.current_thread():
             reader.join(CLOSING_SECONDS)
 
+    def lose(self, ended: queue.SimpleQueue[None]) -> None:
+        """The thread has come to its end. Unless that was wanted, the next request starts another."""
+        with self._lock:
+            if self._reader is not None and self._ended is ended:
+                self._reader, self._idle = None, True
+
     def reopen(self) -> None:
         """After `close`: the next request has the store read again."""
         with self._lock:
@@ -197,12 +203,14 @@ _USERS: weakref.WeakKeyDictionary[Store, weakref.WeakSet[Revoking]] = weakref.We
 
 
 def _read_on(known: weakref.ref[Revoking], ended: queue.SimpleQueue[None], pause: float) -> None:
-    while True:
-        revoking = known()
-        if revoking is None:
-            break
-        revoking.read()
-        del revoking
-        with suppress(queue.Empty):
-            ended.get(timeout=pause)
-            break
+    revoking = None
+    try:
+        while (revoking := known()) is not None:
+            revoking.read()
+            revoking = None
+            with suppress(queue.Empty):
+                ended.get(timeout=pause)
+                break
+    finally:
+        if revoking is not None:
+            revoking.lose(ended)

@@ -1,0 +1,77 @@
+"""Tokens that were verified, by their full text, until something about them changes."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .compact import Signed
+from .effects import Moment
+from .keys import IssuerKeys
+
+MOST_OF_ONE: Final = 64  # tokens of one subject in a generation: nobody can push out all the others'
+OVERHEAD: Final = 1_500  # bytes that a token takes beside its text and its claims
+
+
+class Entry:
+    """A verified token. begins, ends: when it is good, seconds since the epoch, `leeway` thought of."""
+
+    __slots__ = ("begins", "ends", "own", "set", "signed")
+
+    def __init__(self, signed: Signed, own: IssuerKeys) -> None:
+        claims, leeway = signed.claims, own.policy.leeway
+        self.signed: Signed = signed
+        self.own: IssuerKeys = own
+        self.set: object = own.in_use
+        self.begins: float = max(claims["iat"], claims.get("nbf", 0)) - leeway
+        self.ends: float = claims["exp"] + leeway
+
+
+class Remembered:
+    """A memory of verified tokens, bound to the settings of the one verifier that has it.
+
+    limit: bytes, about; 0 remembers nothing.
+
+    There are two generations: a full one becomes the older, and what is used of the older comes into the younger. Each
+    step is one operation of a dict, so that threads need no lock: at worst a token is verified once more.
+    """
+
+    __slots__ = ("_callers", "_limit", "_older", "_size", "_younger")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit // 2
+        self._younger: dict[str, Entry] = {}
+        self._older: dict[str, Entry] = {}
+        self._callers: dict[tuple[str, str], int] = {}
+        self._size = 0
+
+    def __len__(self) -> int:
+        return len(self._younger.keys() | self._older.keys())
+
+    def get(self, token: str, now: Moment) -> Signed | None:
+        """What was verified, if it would be again: neither its times nor its issuer's keys say otherwise."""
+        entry = self._younger.get(token)
+        if entry is None:
+            entry = self._older.get(token)
+            if entry is None:
+                return None
+            self._put(token, entry)
+        own = entry.own
+        good = own.in_use is entry.set and now.monotonic < own.quiet_until and entry.begins <= now.wall < entry.ends
+        return entry.signed if good else None
+
+    def keep(self, token: str, signed: Signed, own: IssuerKeys) -> None:
+        """Of a token that was good in every way. own: of an issuer that the settings name."""
+        if self._limit:
+            self._put(token, Entry(signed, own))
+
+    def _put(self, token: str, entry: Entry) -> None:
+        size = 3 * len(token) + OVERHEAD
+        if self._size + size > self._limit:
+            self._older, self._younger, self._callers, self._size = self._younger, {}, {}, 0
+        claims = entry.signed.claims
+        caller = claims["iss"], claims["sub"]
+        count = self._callers.get(caller, 0)
+        if count < MOST_OF_ONE and size <= self._limit:
+            self._callers[caller] = count + 1
+            self._size += size
+            self._younger[token] = entry

@@ -1,0 +1,522 @@
+"""The short way decides as the long way does, and in the same words; and what is remembered is forgotten in time."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from jwtgate import ApiSettings, AuthError, Issuer
+from jwtgate.core.binding import Senders
+from jwtgate.core.compact import parse_json
+from jwtgate.core.effects import Moment
+from jwtgate.core.flow import Known, authenticate_token, known_to, remembered_token
+from jwtgate.core.heads import HEAD_SIZE, HEADS, Heads, quick_object
+from jwtgate.core.keys import Keyring, keys_of
+from jwtgate.core.remembered import MOST_OF_ONE, OVERHEAD, Remembered
+from jwtgate.core.revocations import Revocation, Revocations
+from tests.making import ABSENT, API, ISSUER, MOMENT, NOW, SECRET, Issuing, base64url, compact, drive, segment
+
+ISSUING = Issuing()
+KEY = ISSUING.key()
+JWKS = ISSUING.jwks(KEY.jwk())
+
+
+def api(**changes: Any) -> ApiSettings:
+    """It remembers no token, so that each is looked at."""
+    return ApiSettings(
+        **{"identifier": API, "issuers": [Issuer(ISSUER, jwks=JWKS)], "token_memory_bytes": 0, **changes}
+    )
+
+
+PLAIN = api()
+RFC9068 = api(profile="rfc9068")
+LIFETIME = api(token_lifetime=3_660, leeway=0)
+DPOP = api(proof_of_possession=("dpop", "mtls"))
+SEVERAL = api(identifier=[API, "https://two.test/"])
+
+
+def outcome(token: Any, to: ApiSettings, keys: Keyring, now: Moment = MOMENT) -> Any:
+    try:
+        found = drive(authenticate_token(token, to, keys), now)
+    except AuthError as error:
+        return type(error), str(error), error.status, error.headers, error.body
+    return found.claims, found.header, found.raw
+
+
+def warmed(to: ApiSettings) -> Keyring:
+    """Keys with which the head of every good token is known."""
+    keys = keys_of(to)
+    for token in (ISSUING.token(), ISSUING.rfc9068_token()):
+        outcome(token, to, keys)
+    return keys
+
+
+def both_ways(token: Any, to: ApiSettings = PLAIN) -> Any:
+    """What comes of it, which is the same by either way."""
+    short, long = outcome(token, to, warmed(to)), outcome(token, to, keys_of(to))
+    assert short == long
+    return long
+
+
+def is_short(token: str, to: ApiSettings = PLAIN) -> bool:
+    heads = known_to(warmed(to)).heads
+    return heads.recognise(token, to.max_token_bytes, MOMENT) is not None
+
+
+# --- as the long way has it -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("to", [PLAIN, RFC9068, LIFETIME, SEVERAL], ids=["plain", "rfc9068", "lifetime", "several"])
+@pytest.mark.parametrize("token", [ISSUING.token(), ISSUING.rfc9068_token()], ids=["auth0", "rfc9068"])
+def test_a_good_token_goes_the_short_way(token: str, to: ApiSettings) -> None:
+    if to is not RFC9068 or token == ISSUING.rfc9068_token():
+        assert is_short(token, to)
+    both_ways(token, to)
+
+
+# Each claim with values that pass, that are refused, and that are somewhere between.
+ODD: Any = [None, "", "x", 0, 1, -1, True, False, 1.5, [], ["x"], [""], [1], {}, {"x": 1}, ABSENT]
+VALUES: dict[str, list[Any]] = {
+    "exp": [
+        NOW + 3_600,
+        int(NOW) - 29,
+        int(NOW) - 30,
+        int(NOW) - 31,
+        253_402_300_799,
+        253_402_300_800,
+        str(int(NOW) + 9),
+    ],
+    "iat": [NOW, int(NOW) + 30, int(NOW) + 31, int(NOW) - 10**6],
+    "nbf": [int(NOW) + 30, int(NOW) + 31, int(NOW) - 5],
+    "iss": [ISSUER, ISSUER + "/", [ISSUER], ISSUER.upper()],
+    "aud": [[API], [API, "https://t.test/userinfo"], [API, ""], [API, 1], API + "/", ["https://two.test/"], [[API]]],
+    "sub": ["auth0|1", "é", "a\nb", "\x7f", ":", "{", "[[[["],
+    "azp": ["app-1", "app-2"],
+    "client_id": ["app-1", "app-2"],
+    "jti": ["a", "b" * 300],
+    "scope": ["a b", "a  b", " ", 'a"b', "a\\b", "a\tb", "é", "\x7f", ["a", "b"], ["a b"], ["a\n"]],
+    "permissions": [["a", "b"], ["a", 1], ["a", None], "a b", [["a"]]],
+    "gty": ["client-credentials", ["refresh_token", "password"], [1]],
+    "org_id": ["org_1"],
+    "org_name": ["acme"],
+    "act": [{"sub": "x"}, {"sub": ""}],
+    "cnf": [{"jkt": "x"}, {"jkt": "A" * 43}, {"x5t#S256": "A" * 43}, {"other": 1}, {"kid": "x"}],
+    "nonce": ["n"],
+    "at_hash": ["h"],
+    "c_hash": ["h"],
+    "s_hash": ["h"],
+    "events": [{}],
+    "https://api.test/roles": [["admin"], "admin", {"a": {"b": [1]}}],
+}
+CASES = [(name, value) for name, values in VALUES.items() for value in [*values, *ODD]]
+
+
+@pytest.mark.parametrize("to", [PLAIN, RFC9068, LIFETIME, DPOP], ids=["plain", "rfc9068", "lifetime", "dpop"])
+def test_one_changed_claim_is_answered_the_same(to: ApiSettings) -> None:
+    """One keyring for all of them, as a verifier has one."""
+    short = warmed(to)
+    for name, value in CASES:
+        for token in (ISSUING.token(**{name: value}), ISSUING.rfc9068_token(**{name: value})):
+            assert outcome(token, to, short) == outcome(token, to, keys_of(to)), (name, value)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 2**40) | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=4,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.dictionaries(st.sampled_from(sorted(VALUES)) | st.text(max_size=5), JSON, max_size=4))
+@example({"sub": ":x"})
+@example({"x": " y"})
+def test_any_claims_are_answered_the_same(changes: dict[str, Any]) -> None:
+    both_ways(ISSUING.token(**changes))
+    both_ways(ISSUING.rfc9068_token(**changes))
+
+
+GOOD = ISSUING.token()
+HEAD, BODY, SIGNATURE = GOOD.split(".")
+LATIN = b'{"iss":"\xff"}'
+FORGED = f"{HEAD}.{BODY}.{base64url(bytes(256))}"
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        FORGED,
+        f"{HEAD}.{BODY}.",
+        f"{HEAD}.{BODY}",
+        f"{HEAD}.{BODY}.{SIGNATURE}.",
+        f"{HEAD}.{BODY}.{SIGNATURE}=",
+        f"{HEAD}.{BODY}.{SIGNATURE[:-1]}",
+        f"{HEAD}.{BODY}=.{SIGNATURE}",
+        f"{HEAD}..{SIGNATURE}",
+        f"{HEAD}.{segment('[]')}.{SIGNATURE}",
+        f"{HEAD}.{segment('')}.{SIGNATURE}",
+        f"{HEAD}.{segment('{')}.{SIGNATURE}",
+        f"{HEAD}.{segment('{}')}.{SIGNATURE}",
+        f"{HEAD}.{segment(LATIN)}.{SIGNATURE}",
+        f"{HEAD}.{segment({'iss': 'https://b.test/'})}.{SIGNATURE}",
+        HEAD,
+        HEAD + "." * 1_000,
+        GOOD + "a" * 20_000,
+        GOOD + "\ud800",
+        "",
+        None,
+        GOOD.encode(),
+    ],
+)
+def test_what_is_no_good_token_is_answered_the_same(token: Any) -> None:
+    both_ways(token)
+
+
+def test_a_forged_signature_is_found_by_the_short_way_itself() -> None:
+    heads = known_to(warmed(PLAIN)).heads
+    with pytest.raises(AuthError) as refused:
+        heads.recognise(FORGED, PLAIN.max_token_bytes, MOMENT)
+    assert type(refused.value).__name__ == "BadSignature"
+
+
+def test_with_a_shared_secret_it_is_the_same() -> None:
+    to = api(issuers=[Issuer(ISSUER)], signing_algorithms=["HS256"], signing_secret=SECRET)
+    keys = keys_of(to)
+    token = ISSUING.token(algorithm="HS256")
+    assert outcome(token, to, keys) == outcome(token, to, keys)
+    assert known_to(keys).heads.recognise(token, 16_384, MOMENT) is not None
+
+
+# --- strict at a glance ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"iss":"a"}',
+        '{"iss": "a", "b": 1}',
+        '{"iss":"a","b":["x","y"],"c":1.5,"d":null}',
+        '{"iss":"https://é.test/","b":"a:b"}',
+    ],
+)
+def test_a_plain_object_is_read_at_a_glance(text: str) -> None:
+    assert quick_object(text.encode()) == json.loads(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"iss":"a","iss":"b"}',
+        '{"iss":"a","b":1,"b":1}',
+        '{"iss":"a","b":1,"b" :1}',
+        '{"iss":"a","b":":","b":1}',
+        '{"iss":"a","b":"\\u003a","b":1}',
+        '{"iss":"a","b":":"}',
+        '{"iss":"a","b":" x"}',
+        '{"iss":"a","b":"\\n"}',
+        '{"iss":"a",\n"b":1}',
+        '{"iss":"a","b":{}}',
+        '{"iss":"a","b":"{"}',
+        '{"iss":"a","b":' + "[" * 17 + "]" * 17 + "}",
+        '{"iss":"a","b":[' + "1," * 500 + "1]}",
+        '{"iss":"a"} ',
+        ' {"iss":"a"}',
+        '{"iss":"a"}{',
+        '{"iss":1}',
+        '{"iss":["a"]}',
+        "{}",
+        '["iss"]',
+        '"iss"',
+        "1",
+        "",
+        "{",
+    ],
+)
+def test_whatever_could_be_read_in_two_ways_goes_the_long_way(text: str) -> None:
+    try:
+        assert quick_object(text.encode()) is None
+    except ValueError:
+        with pytest.raises(ValueError):  # noqa: PT011 - whichever it is
+            parse_json(text.encode(), depth=32, members=1_000)
+
+
+@pytest.mark.parametrize("text", ['{"iss":NaN}', '{"iss":"a","b":1e400}', '{"iss":"a","b":Infinity}', '{"iss":"a",}'])
+def test_what_is_no_json_is_none_at_a_glance_either(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - whichever it is
+        quick_object(text.encode())
+
+
+PIECES = st.sampled_from(
+    [
+        '"iss"',
+        '"a"',
+        '"b"',
+        '"',
+        ":",
+        ",",
+        "{",
+        "}",
+        "[",
+        "]",
+        " ",
+        "\\",
+        "\\u003a",
+        "1",
+        "null",
+        "NaN",
+        '":"',
+        '":',
+        "é",
+        "\t",
+    ]
+)
+
+
+@settings(max_examples=1_500, deadline=None)
+@given(st.lists(PIECES, max_size=14))
+def test_what_is_read_at_a_glance_is_strict(pieces: list[str]) -> None:
+    text = '{"iss":"a"' + "".join(pieces) + "}"
+    try:
+        found = quick_object(text.encode())
+    except ValueError:
+        return
+    if found is not None:
+        assert found == parse_json(text.encode(), depth=32, members=1_000)
+
+
+# --- what is kept of heads -------------------------------------------------------------------------------------------
+
+
+def test_a_stranger_fills_nothing() -> None:
+    keys = keys_of(PLAIN)
+    for token in (FORGED, ISSUING.token(exp=1), ISSUING.token(aud="x"), Issuing(number=2).token()):
+        outcome(token, PLAIN, keys)
+    assert known_to(keys).heads == Heads() or not known_to(keys).heads._younger
+
+
+def test_no_more_heads_are_kept_than_there_is_room_for() -> None:
+    keys = keys_of(PLAIN)
+    heads = known_to(keys).heads
+    for number in range(HEADS + 10):
+        outcome(compact({**ISSUING.header(), "x": number}, ISSUING.claims(), KEY), PLAIN, keys)
+        assert len(heads._younger) + len(heads._older) <= HEADS
+    outcome(compact({**ISSUING.header(), "x": "y" * HEAD_SIZE}, ISSUING.claims(), KEY), PLAIN, keys)
+    assert max(map(len, [*heads._younger, *heads._older])) <= HEAD_SIZE
+
+
+def test_one_head_under_two_issuers_is_two() -> None:
+    """A custom domain and the canonical one have the same keys."""
+    second = Issuing(url="https://second.test/")
+    issuers = [Issuer(each.url, jwks=JWKS) for each in (ISSUING, second)]
+    to = api(issuers=issuers)
+    keys = keys_of(to)
+    tokens = [ISSUING.token(), second.token()]
+    for token in tokens:
+        outcome(token, to, keys)
+    assert all(known_to(keys).heads.recognise(token, 16_384, MOMENT) for token in tokens)
+    third = Issuing(url="https://third.test/").token()
+    assert outcome(third, to, keys) == outcome(third, to, keys_of(to))
+
+
+def test_an_issuer_that_a_resolver_names_is_asked_for_each_time() -> None:
+    asked: list[str] = []
+
+    def resolver(issuer: str, request: Any) -> Issuer | None:
+        asked.append(issuer)
+        return Issuer(ISSUER, jwks=JWKS) if len(asked) < 3 else None
+
+    to = ApiSettings(identifier=API, resolver=resolver)
+    keys = keys_of(to)
+    found = [outcome(ISSUING.token(), to, keys)[0] for _ in range(4)]
+    assert len(asked) == 4
+    assert [isinstance(one, type) for one in found] == [False, False, True, True]
+
+
+# --- keys that change ------------------------------------------------------------------------------------------------
+
+
+class Loading:
+    """An API that loads its keys, with a clock of numbers."""
+
+    def __init__(self, **changes: Any) -> None:
+        self.settings = api(issuers=[Issuer(ISSUER)], **changes)
+        self.keys = keys_of(self.settings)
+        self.documents = ISSUING.documents(KEY.jwk())
+        self.fetched: list[str] = []
+
+    def ask(self, token: str, at: float = 0.0) -> str:
+        moment = Moment(NOW + at, MOMENT.monotonic + at)
+        try:
+            drive(authenticate_token(token, self.settings, self.keys), moment, self.documents, self.fetched)
+        except AuthError as error:
+            return type(error).__name__
+        return "ok"
+
+
+@pytest.mark.parametrize("memory", [0, 1_000_000])
+def test_a_withdrawn_key_is_withdrawn_for_known_heads_and_tokens_too(memory: int) -> None:
+    world = Loading(token_memory_bytes=memory)
+    token = ISSUING.token(exp=int(NOW) + 80_000)
+    assert [world.ask(token, at) for at in (0, 1, 2)] == ["ok"] * 3
+    world.documents = ISSUING.documents(Issuing(number=2).key().jwk())
+    assert world.ask(token, 479) == "ok"
+    # From here on the set is due; the driver of these tests loads at once.
+    assert world.ask(token, 700) == "UnknownKey"
+
+
+@pytest.mark.parametrize("memory", [0, 1_000_000])
+def test_known_heads_and_tokens_ask_for_nothing_until_it_is_time(memory: int) -> None:
+    world = Loading(token_memory_bytes=memory)
+    token = ISSUING.token(exp=int(NOW) + 80_000)
+    world.ask(token)
+    first = len(world.fetched)
+    assert [world.ask(token, at) for at in range(1, 400, 50)] == ["ok"] * 8
+    assert len(world.fetched) == first
+    world.ask(token, 700)
+    assert len(world.fetched) > first
+
+
+def test_keys_too_old_to_serve_serve_no_known_token_either() -> None:
+    world = Loading(token_memory_bytes=1_000_000)
+    token = ISSUING.token(exp=int(NOW) + 200_000)
+    world.ask(token)
+    world.documents = {}
+    assert world.ask(token, 86_000) == "ok"
+    assert world.ask(token, 86_401) == "KeysUnavailable"
+
+
+# --- remembered tokens -----------------------------------------------------------------------------------------------
+
+REMEMBERING = api(token_memory_bytes=1_000_000)
+
+
+def seen(token: str, to: ApiSettings = REMEMBERING) -> tuple[Keyring, Known]:
+    keys = keys_of(to)
+    outcome(token, to, keys)
+    return keys, known_to(keys)
+
+
+@pytest.mark.parametrize(
+    ("claims", "good", "bad"),
+    [
+        ({"exp": int(NOW) + 100}, [0, 129.9], [130, 131]),
+        ({"exp": int(NOW) + 100, "nbf": int(NOW) + 30}, [0, 50], [-0.1, 130]),
+        ({"iat": int(NOW) + 30}, [0, 1], [-0.1, -1]),
+    ],
+)
+def test_both_bounds_of_time_are_looked_at_each_time(
+    claims: dict[str, Any], good: list[float], bad: list[float]
+) -> None:
+    token = ISSUING.token(**claims)
+    _, known = seen(token)
+    assert len(known.tokens) == 1
+    for at, wanted in [*((at, True) for at in good), *((at, False) for at in bad)]:
+        moment = Moment(NOW + at, MOMENT.monotonic)
+        assert (known.tokens.get(token, moment) is not None) is wanted
+        # And so would it be verified again.
+        again = outcome(token, PLAIN, keys_of(PLAIN), moment)
+        assert (not isinstance(again[0], type)) is wanted
+
+
+def test_it_is_remembered_under_its_full_text() -> None:
+    token = ISSUING.token()
+    _, known = seen(token)
+    assert known.tokens.get(token, MOMENT) is not None
+    for other in (token + "A", token[:-1], token.swapcase(), token.rpartition(".")[0]):
+        assert known.tokens.get(other, MOMENT) is None
+
+
+def test_only_good_tokens_are_remembered() -> None:
+    for token in (FORGED, ISSUING.token(exp=1), ISSUING.token(aud="x"), ""):
+        assert len(seen(token)[1].tokens) == 0
+    assert len(seen(GOOD, PLAIN)[1].tokens) == 0  # switched off
+
+
+def test_a_revoked_token_is_refused_however_well_it_is_remembered() -> None:
+    token, revoked = ISSUING.rfc9068_token(jti="gone"), Revocations()
+    keys, known = seen(token)
+    senders = Senders(REMEMBERING, revoked)
+    assert remembered_token(token, REMEMBERING, keys, senders, MOMENT) is not None
+    revoked.add(Revocation(ISSUER, jti="gone", expires=NOW + 60))
+    assert remembered_token(token, REMEMBERING, keys, senders, MOMENT) is None
+    with pytest.raises(AuthError) as refused:
+        drive(authenticate_token(token, REMEMBERING, keys, senders), MOMENT)
+    assert type(refused.value).__name__ == "RevokedToken"
+    assert len(known.tokens) == 1
+
+
+def test_a_bound_token_is_asked_for_its_proof_each_time() -> None:
+    to = api(proof_of_possession="dpop", token_memory_bytes=1_000_000)
+    token = ISSUING.token(cnf={"jkt": "A" * 43})
+    keys, known = seen(token, to)
+    assert len(known.tokens) == 1
+    assert remembered_token(token, to, keys, Senders(to), MOMENT) is None
+    assert outcome(token, to, keys)[0].__name__ == "BindingRejected"
+
+
+def test_where_binding_is_required_a_token_alone_is_never_enough() -> None:
+    to = api(proof_of_possession={"mechanism": "dpop", "required": True}, token_memory_bytes=1_000_000)
+    keys, _ = seen(GOOD, to)
+    assert remembered_token(GOOD, to, keys, Senders(to), MOMENT) is None
+
+
+def test_who_changes_claims_changes_nobody_elses() -> None:
+    keys, _ = seen(ISSUING.token(permissions=["a"]))
+    token = ISSUING.token(permissions=["a"])
+    first = drive(authenticate_token(token, REMEMBERING, keys), MOMENT)
+    first.claims["permissions"].append("admin:all")
+    first.header  # noqa: B018 - to look is to copy
+    again = drive(authenticate_token(token, REMEMBERING, keys), MOMENT)
+    assert again.claims["permissions"] == ["a"]
+    assert again.permissions == {"a"}
+
+
+def filled(limit: int, *tokens: str) -> Remembered:
+    keys = keys_of(PLAIN)
+    memory = Remembered(limit)
+    for token in tokens:
+        drive(authenticate_token(token, PLAIN, keys), MOMENT)
+        found = known_to(keys).heads.recognise(token, 16_384, MOMENT)
+        assert found is not None
+        memory.keep(token, *found)
+    return memory
+
+
+def test_it_takes_no_more_room_than_it_has() -> None:
+    tokens = [ISSUING.token(sub=f"user-{number}") for number in range(60)]
+    each = 3 * len(tokens[-1]) + OVERHEAD
+    memory = filled(20 * each, *tokens)
+    assert 10 <= len(memory) <= 20
+    assert memory.get(tokens[-1], MOMENT) is not None
+    assert memory.get(tokens[0], MOMENT) is None
+    assert len(filled(each, tokens[0])) == 0  # half of it is no room for one
+
+
+def test_what_is_used_stays() -> None:
+    used, *others = [ISSUING.token(sub=f"user-{number}") for number in range(60)]
+    memory = filled(20 * (3 * len(others[-1]) + OVERHEAD), used)
+    for other in others:
+        found = known_to(warmed(PLAIN)).heads.recognise(other, 16_384, MOMENT)
+        assert found is not None
+        memory.keep(other, *found)
+        assert memory.get(used, MOMENT) is not None
+
+
+def test_one_caller_with_many_tokens_does_not_push_out_the_others() -> None:
+    mine = [ISSUING.token(sub="mine", jti=str(number)) for number in range(MOST_OF_ONE + 20)]
+    others = [ISSUING.token(sub=f"user-{number}") for number in range(5)]
+    memory = filled(4 * MOST_OF_ONE * (3 * len(mine[-1]) + OVERHEAD), *others, *mine)
+    assert len(memory) == MOST_OF_ONE + 5
+    assert all(memory.get(other, MOMENT) is not None for other in others)
+
+
+def test_a_token_of_an_older_generation_that_comes_again_joins_the_younger() -> None:
+    tokens = [ISSUING.token(sub=f"user-{number}") for number in range(12)]
+    memory = filled(20 * (3 * len(tokens[-1]) + OVERHEAD), *tokens)
+    assert tokens[0] in memory._older
+    assert memory.get(tokens[0], MOMENT) is not None
+    assert tokens[0] in memory._younger
