@@ -177,6 +177,46 @@ def test_what_was_proved_is_on_the_token() -> None:
     assert (by_certificate.jkt, by_certificate.certificate_thumbprint) == (None, HOLDER.x5t)
 
 
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ([("Authorization", "DPoP")], "InvalidRequest DPoP"),
+        ([("Authorization", "dpop a b")], "InvalidRequest DPoP"),
+        ([("Authorization", "DPoP\tabc")], "InvalidRequest DPoP"),
+        ([("Authorization", "DPoP " + "a" * 20_000)], "TokenTooLarge DPoP"),
+        ([("Authorization", "Bearer a b")], "InvalidRequest Bearer"),
+        ([("Authorization", "Bearer a"), ("Authorization", "DPoP b")], "InvalidRequest Bearer"),
+        ([("Authorization", "Basic a, Bearer b")], "InvalidRequest Bearer"),
+        ([("Authorization", b"DPoP a")], "InvalidRequest Bearer"),
+    ],
+)
+def test_the_error_stands_on_the_scheme_that_was_used_before_there_is_a_token(lines: Any, expected: str) -> None:
+    sent = Request("GET", URL, lines)
+    assert answer(sent, api("dpop")) == expected
+    found = drive(examine_request(sent, api("dpop"), keys_of(api("dpop"))), MOMENT)
+    assert found.refusal is not None
+    with pytest.raises(AuthError) as refused:
+        ask(sent, api("dpop"))
+    assert found.refusal.headers == refused.value.headers
+
+
+@pytest.mark.parametrize("sent", [None, "GET", {"method": "GET"}, b"", 7])
+def test_what_is_no_request_is_an_invalid_one(sent: Any) -> None:
+    assert answer(sent, api("dpop")) == "InvalidRequest Bearer"
+    assert drive(examine_request(sent, api(), keys_of(api())), MOMENT).verdict == "refused"
+
+
+def test_a_refusal_keeps_no_frames_in_which_the_token_stands() -> None:
+    with pytest.raises(AuthError) as refused:
+        ask(request(KEY_TOKEN, scheme="Bearer"), api("dpop"))
+    frames, trace = [], refused.value.__traceback__
+    while trace is not None:
+        frames.append(trace.tb_frame.f_code.co_name)
+        trace = trace.tb_next
+    assert frames[-1] == "authenticate"
+    assert refused.value.__context__ is None
+
+
 # --- a token without its request --------------------------------------------------------------------------------------
 
 

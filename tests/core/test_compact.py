@@ -644,3 +644,19 @@ def test_strict_json_agrees_with_the_lenient_parser_where_it_takes_a_text(octets
     except ValueError:
         return
     assert repr(value) == repr(json.loads(octets.decode("utf-8")))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("[" * 100_000, "deeper"),
+        ('{"a":' * 50_000, "deeper"),
+        ("[" * 33 + '""' * 8_000, "deeper"),
+        ("[" + "[]," * 2_000, "members"),
+        ("[" + "1," * 2_000, "members"),
+        ("[]" * 33 + "]" * 9_000, "closes"),
+    ],
+)
+def test_a_limit_that_is_passed_ends_the_looking(text: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        parse_json(text.encode(), depth=32, members=1_000)

@@ -285,3 +285,7 @@ def test_every_header_is_read_or_refused_alike_in_one_line_and_in_several(values
     found = outcome(authorization(*values))
     assert found == outcome(authorization(*[joined] * bool(values)))
     assert isinstance(found, Credentials) or found[1:] == (True, True)
+
+
+def test_a_request_that_was_made_wrongly_can_still_be_shown() -> None:
+    assert repr(Request("GET", None, [])) == "Request(method='GET', url=None)"  # type: ignore[arg-type]

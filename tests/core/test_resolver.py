@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from jwtgate import ApiSettings, AuthError, Issuer, Request, SettingsError, Unavailable
-from jwtgate.core.effects import FetchFailed, Moment, ResolveIssuer
+from jwtgate.core.effects import FetchFailed, Moment, Now, ResolveIssuer
 from jwtgate.core.errors import UntrustedIssuer
 from jwtgate.core.flow import authenticate, authenticate_token
 from jwtgate.core.jwk import SharedSecret
@@ -147,7 +147,8 @@ def test_an_issuer_that_could_never_be_right_refuses_the_request_and_blames_us()
 def test_a_resolver_that_fails_is_our_trouble() -> None:
     world = World(Tenants())
     flow = authenticate_token(FIRST.token(), world.settings, world.keys)
-    effect = next(flow)
+    assert next(flow) == Now()
+    effect = flow.send(Moment(NOW, START))
     assert effect == ResolveIssuer(world.settings.resolver, FIRST.url, None)  # type: ignore[arg-type]
     with pytest.raises(Unavailable) as error:
         flow.throw(FetchFailed("the resolver failed: ConnectionError", "resolver"))

@@ -27,6 +27,7 @@ from tests.sealing import pem, private_key
 DOMAIN = "tenant.eu.auth0.com"
 TENANT = f"https://{DOMAIN}/"
 JWKS = Issuing().jwks()
+AT_LEAST = {"AUTH0_DOMAIN": DOMAIN, "AUTH0_AUDIENCE": API}
 RSA_JWKS = Issuing().jwks(signing_key().jwk())
 
 
@@ -670,6 +671,17 @@ def test_what_could_never_prove_anything_is_refused(setting: str, changes: dict[
     assert refused(api, **changes).setting == setting
 
 
+def test_a_secret_that_no_issuer_signs_with_is_refused() -> None:
+    own = Issuer(ISSUER, signing_algorithms=["HS256"], signing_secret=SECRET)
+    assert refused(api, issuers=[own], signing_secret=b"another" * 8).setting == "signing_secret"
+    assert api(issuers=[own]).secret_of(own) is not None
+
+
+@pytest.mark.parametrize("environ", [5, [], "text", {1: "x"}, {**AT_LEAST, "AUTH0_DOMAIN": 5}, {**AT_LEAST, "X": None}])
+def test_an_environment_maps_names_to_texts(environ: Any) -> None:
+    assert refused(ApiSettings.from_env, environ).setting == "environ"
+
+
 def test_secrets_are_in_no_repr() -> None:
     settings = api(
         proof_of_possession="dpop",
@@ -699,8 +711,6 @@ def test_the_schemes_follow_from_what_is_to_be_proved(
 
 
 # --- the environment -------------------------------------------------------------------------------------------------
-
-AT_LEAST = {"AUTH0_DOMAIN": DOMAIN, "AUTH0_AUDIENCE": API}
 
 
 @pytest.mark.parametrize(

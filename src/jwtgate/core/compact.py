@@ -102,6 +102,8 @@ def _check_size(text: str, depth: int, members: int) -> None:
                 raise ValueError(f"nested deeper than {depth}")
         elif mark in "]}":
             level -= 1
+            if level < 0:
+                raise ValueError("it closes more than it opens")
 
 
 # ---------------------------------------------------------------------------------------------------- compact JWS

@@ -234,7 +234,9 @@ def _from_jwk(jwk: Mapping[str, Any], password: object) -> Loaded:
     _check_purpose(jwk)
     members: dict[str, Any] = {name: jwk[name] for name in _MEMBERS if name in jwk}
     try:
-        for value in members.values():
+        for name, value in members.items():
+            if not isinstance(value, str):
+                raise SettingsError(_SETTING, f"{name} of a JWK must be a text")
             decode_base64url(value)
         key = RSAAlgorithm.from_jwk({"kty": "RSA", **members})
     except (InvalidKeyError, ValueError, TypeError):

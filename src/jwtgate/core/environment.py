@@ -76,6 +76,8 @@ ENVIRONMENT: Final[dict[str, tuple[str, Any]]] = {
 
 
 def read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    if not isinstance(environ, Mapping) or not all(isinstance(text, str) for item in environ.items() for text in item):
+        raise SettingsError("environ", f"must map names to texts, got {type(environ).__name__}")
     _check_spelling(environ)
     found: dict[str, Any] = {}
     for variable, (setting, read) in ENVIRONMENT.items():

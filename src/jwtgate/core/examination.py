@@ -26,7 +26,7 @@ from .compact import (
 )
 from .effects import NOW, Decrypt, Flow, LoadKeys, RememberProof
 from .errors import AuthError, MalformedToken, TokenTooLarge, Unavailable
-from .flow import check_algorithm, credentials_of, issuer_of, unwrap
+from .flow import check_algorithm, credentials_of, issuer_of, unwrap, used_scheme
 from .jwe import check_replicated
 from .keys import IssuerKeys, Keyring
 from .possession import ANYBODY, Sender
@@ -329,7 +329,7 @@ class _Notes:
 
     def read(self, request: Request) -> Credentials | None:
         """The credentials of a request."""
-        self.request = request
+        self.request = request if isinstance(request, Request) else Request("", "", ())
         self.credentials = self.attempt(CREDENTIALS, credentials_of, request, self.settings, self.senders)
         return self.credentials
 
@@ -368,7 +368,7 @@ class _Notes:
         cause = None if fault is None else fault.cause
         readable = {"header", "payload"} <= self.parts.keys()
         verdict, summary, advice = self._verdict(fault)
-        scheme = None if self.credentials is None else self.credentials.scheme
+        scheme = None if self.request is None else used_scheme(self.credentials, self.request, self.settings)
         return Examination(
             verdict=verdict,
             sent=_SENT.get(cause, "jwt" if readable else "unreadable"),

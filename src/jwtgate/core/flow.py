@@ -10,13 +10,13 @@ from .challenge import answer
 from .claims import untrusted_issuer
 from .compact import Signed, Unverified, parse, verify
 from .effects import NOW, Flow, Moment
-from .errors import AuthError, HeaderRejected
+from .errors import AuthError, HeaderRejected, InvalidRequest
 from .heads import Heads
 from .jwe import Encrypted, check_replicated, decrypt, read_jwe
 from .keys import IssuerKeys, Keyring
 from .profiles import PROFILES, profile_of
 from .remembered import Remembered
-from .request import Credentials, Request, read_credentials
+from .request import Credentials, Request, read_credentials, scheme_of
 from .settings import ApiSettings
 
 
@@ -28,20 +28,20 @@ def authenticate(
     moment: Moment | None = None,
 ) -> Flow[AccessToken]:
     """Who is calling. Raises an AuthError, which knows what the client is told. moment: the time, if it is known."""
-    scheme = None
+    credentials = None
     senders = senders or Senders(settings)
     try:
         credentials = credentials_of(request, settings, senders)
-        scheme = credentials.scheme
-        signed, now = yield from check_token(credentials.token, settings, keys, senders, request, moment)
+        signed, now = yield from check_token(credentials.token, settings, keys, senders, request=request, moment=moment)
         claims = signed.claims
         # The way of nearly every request: a bearer's token.
-        if scheme == "Bearer" and "cnf" not in claims and not senders.required:
+        if credentials.scheme == "Bearer" and "cnf" not in claims and not senders.required:
             return AccessToken(signed, settings, now, credentials.token)
         sender = yield from senders.check(claims, credentials, request, now)
         return AccessToken(signed, settings, now, credentials.token, sender)
     except AuthError as error:
-        raise answer(error, settings, scheme) from None
+        # Without the frames below: they hold the token, and an outcome is kept with its request.
+        raise answer(error, settings, used_scheme(credentials, request, settings)).with_traceback(None) from None
 
 
 def authenticate_token(
@@ -54,11 +54,11 @@ def authenticate_token(
     """Who a bare token speaks for. Raises an AuthError, which knows what the client is told."""
     senders = senders or Senders(settings)
     try:
-        signed, now = yield from check_token(token, settings, keys, senders, None, moment)
+        signed, now = yield from check_token(token, settings, keys, senders, moment=moment)
         senders.check_bare(signed.claims)
         return AccessToken(signed, settings, now, token)
     except AuthError as error:
-        raise answer(error, settings) from None
+        raise answer(error, settings).with_traceback(None) from None
 
 
 def remembered_token(
@@ -82,6 +82,7 @@ def check_token(
     settings: ApiSettings,
     keys: Keyring,
     senders: Senders,
+    *,
     request: Request | None = None,
     moment: Moment | None = None,
 ) -> Flow[tuple[Signed, float]]:
@@ -145,9 +146,21 @@ def known_to(keys: Keyring) -> Known:
 
 def credentials_of(request: Request, settings: ApiSettings, senders: Senders) -> Credentials:
     """The one token of the request. Raises MissingCredentials, InvalidRequest, ProofBesideBearer, TokenTooLarge."""
+    if not isinstance(request, Request):
+        raise InvalidRequest(f"must be a Request, got {type(request).__name__}")
     credentials = read_credentials(request, settings.schemes, settings.max_token_bytes)
     senders.check_credentials(credentials, request)
     return credentials
+
+
+def used_scheme(credentials: Credentials | None, request: Request, settings: ApiSettings) -> str | None:
+    """The scheme whose challenge carries the error (RFC 9449 section 7.2), also where there were no credentials."""
+    if credentials is not None:
+        return credentials.scheme
+    try:
+        return scheme_of(request, settings.schemes) if isinstance(request, Request) else None
+    except AuthError:
+        return None
 
 
 def unwrap(token: str, settings: ApiSettings) -> Flow[tuple[str, Encrypted | None]]:

@@ -18,14 +18,18 @@ from .errors import AuthError
 from .jwk import VerificationKey
 from .keys import IssuerKeys
 from .profiles import PROFILES
-from .settings import Policy, Profile
+from .settings import Policy
+from .values import Profile
 
 HEADS: Final = 256  # that are kept, in two generations
 HEAD_SIZE: Final = 2_048  # characters; a longer one is read each time
 
 Sound = Callable[[Mapping[str, Any], float], bool]
 
-_scan: Final = json.JSONDecoder(parse_constant=no_constant, parse_float=finite).scan_once
+# Without looking for a value's end, which is known here.
+_scan: Final[Callable[[str, int], tuple[Any, int]]] = json.JSONDecoder(
+    parse_constant=no_constant, parse_float=finite
+).scan_once  # type: ignore[attr-defined]
 
 
 class Known:
@@ -87,8 +91,10 @@ class Heads:
             signature = decode_base64url(third)
         except ValueError:
             return None
-        known = meanings.get(claims.get("iss", "")) if claims is not None else None  # a string, by quick_object
-        if known is None or not known.serves(now.monotonic) or not signature:
+        if claims is None or not signature:
+            return None
+        known = meanings.get(claims["iss"])
+        if known is None or not known.serves(now.monotonic):
             return None
         signing_input = token[: -1 - len(third)]
         known.key.check(signing_input.encode("ascii"), signature)

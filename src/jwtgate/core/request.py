@@ -36,7 +36,8 @@ class Request:
 
     def __repr__(self) -> str:
         # Neither headers nor a query: either may hold somebody's token.
-        return f"Request(method={self.method!r}, url={self.url.partition('?')[0]!r})"
+        url = self.url.partition("?")[0] if isinstance(self.url, str) else self.url
+        return f"Request(method={self.method!r}, url={url!r})"
 
 
 def _trimmed(value: str) -> str:
@@ -94,6 +95,12 @@ def read_credentials(request: Request, schemes: Sequence[str], max_token_bytes: 
     if match is None:
         raise InvalidRequest(f"expected {scheme!r}, a space and one token, got {_outline(value)}")
     return Credentials(scheme, match[1])
+
+
+def scheme_of(request: Request, schemes: Sequence[str]) -> str | None:
+    """Which of these schemes the request uses, whatever else is wrong with it."""
+    sent = _SCHEME.match(",".join(request.values("authorization"))[:64])[0].lower()  # type: ignore[index]
+    return next((known for known in schemes if known.lower() == sent), None)
 
 
 def _outline(value: str) -> str:

@@ -271,9 +271,12 @@ class ApiSettings:
         self._check_encryption()
         for issuer in self.issuers:
             self.check_issuer(issuer)
-        symmetric = any(policy.algorithms <= SYMMETRIC for policy in self.policies.values())
-        if self.signing_secret is not None and not symmetric and self.resolver is None:
-            raise SettingsError("signing_secret", "is for HS256 alone, and no issuer here signs with it")
+        symmetric = [issuer for issuer in self.issuers if self.policies[issuer.url].algorithms <= SYMMETRIC]
+        if self.signing_secret is not None and self.resolver is None:
+            if not symmetric:
+                raise SettingsError("signing_secret", "is for HS256 alone, and no issuer here signs with it")
+            if all(issuer.signing_secret is not None for issuer in symmetric):
+                raise SettingsError("signing_secret", "is nobody's: every HS256 issuer here has its own")
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:

@@ -176,6 +176,8 @@ class Driver(Generic[R]):
         """What `revoke` was told, and what it was not told worked out. Raises SettingsError."""
         given = {name: value for name, value in named.items() if value is not None}
         if token is not None:
+            if not isinstance(token, AccessToken):
+                raise SettingsError("revocation", f"must be of an AccessToken, got {type(token).__name__}")
             if given:
                 raise SettingsError("revocation", "of a token, nothing else is to be named", min(given))
             given = _told_by(token)
@@ -188,8 +190,10 @@ class Driver(Generic[R]):
             **({"not_before": now} if "subject" in given else {}),
             **given,
         }
-        times = {name: _seconds_of(about[name]) for name in ("not_before", "expires") if name in about}
-        return Revocation(**{**about, **times})
+        for name in ("not_before", "expires"):
+            if name in about:
+                about[name] = _seconds_of(about[name])
+        return Revocation(**about)
 
     # The beginning
 

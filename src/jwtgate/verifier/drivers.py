@@ -76,7 +76,9 @@ class Verifier(Driver[Cut]):
     def outcome(self, request: Request) -> Outcome:
         """As `verify_request`, but a refusal is returned and not logged: a gate may let the request through."""
         try:
-            return self._accept(self._drive(authenticate(request, self.settings, self._keys, self._senders, self._moment())))
+            return self._accept(
+                self._drive(authenticate(request, self.settings, self._keys, self._senders, self._moment()))
+            )
         except AuthError as error:
             self._watch.refused(error)
             return error
@@ -307,7 +309,9 @@ class AsyncVerifier(Driver["asyncio.Task[None]"]):
     async def outcome(self, request: Request) -> Outcome:
         """As `verify_request`, but a refusal is returned and not logged: a gate may let the request through."""
         try:
-            return self._accept(await self._drive(authenticate(request, self.settings, self._keys, self._senders, self._moment())))
+            return self._accept(
+                await self._drive(authenticate(request, self.settings, self._keys, self._senders, self._moment()))
+            )
         except AuthError as error:
             self._watch.refused(error)
             return error

@@ -10,7 +10,16 @@ from collections.abc import Callable
 from types import MappingProxyType
 
 from ..core.errors import AuthError, listed, shown
-from ..core.events import KeyEvent, KeysKept, KeysLoaded, KeysMissing, KeysRestored, PlainHttp
+from ..core.events import (
+    KeyEvent,
+    KeysKept,
+    KeysLoaded,
+    KeysMissing,
+    KeysRestored,
+    PlainHttp,
+    RevocationsUnread,
+    SnapshotTrouble,
+)
 from ..core.key_state import Attempt, KeyState
 from ..core.status import Counters
 
@@ -129,5 +138,9 @@ def _line(event: KeyEvent) -> tuple[int, str, tuple[object, ...]]:
         case PlainHttp():
             text = "keys of %s come over http, without TLS: %s"
             return logging.WARNING, text, (shown(event.issuer), shown(event.url))
-        case _:
+        case SnapshotTrouble():
             return logging.WARNING, "the snapshot of keys: %s failed: %s", (event.action, event.reason)
+        case RevocationsUnread():
+            return logging.WARNING, "what other processes have revoked is not known: %s", (event.reason,)
+        case _:
+            return logging.INFO, "what other processes have revoked is known again, after %.0f s", (event.seconds,)
