@@ -19,6 +19,8 @@ from jwtgate.core.compact import (
     HEADER_MEMBERS,
     KID_BYTES,
     decode_base64url,
+    octets_by_pybase64,
+    octets_by_standard_library,
     parse,
     parse_json,
     verify,
@@ -660,3 +662,17 @@ def test_strict_json_agrees_with_the_lenient_parser_where_it_takes_a_text(octets
 def test_a_limit_that_is_passed_ends_the_looking(text: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         parse_json(text.encode(), depth=32, members=1_000)
+
+
+@pytest.mark.parametrize("size", range(70))
+def test_both_decoders_read_the_same(size: int) -> None:
+    pytest.importorskip("pybase64", reason="needs the extra `speed`")
+    octets = bytes(range(7, 7 + size))
+    text = base64.urlsafe_b64encode(octets).decode()
+    bare, padding = text.rstrip("="), text[len(text.rstrip("=")) :]
+    assert octets_by_standard_library(bare, padding) == octets_by_pybase64(bare, padding) == octets
+    for odd in "+/= \n\0é\ud800":
+        for spoilt in (odd + bare[1:], bare[:-1] + odd):
+            for decode in (octets_by_standard_library, octets_by_pybase64):
+                with pytest.raises(ValueError):  # noqa: PT011 - whichever it is
+                    decode(spoilt if bare else odd, padding)

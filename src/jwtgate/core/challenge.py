@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import TypeVar
 
+from . import errors
 from .errors import (
     AuthError,
     InsufficientAuthentication,
@@ -33,8 +34,23 @@ def answer(error: E, settings: ApiSettings, scheme: str | None = None) -> E:
 def refusal_of(error: AuthError, settings: ApiSettings, scheme: str | None = None) -> Refusal:
     """What the client is told: as it was first worked out, or worked out now."""
     if error.refusal is None:
-        error.refusal = Refusal(error.status, tuple(_headers(error, settings, scheme)), _body(error))
+        known, case = settings.refusals, (type(error), scheme)
+        refusal = known.get(case)
+        if refusal is None:
+            refusal = Refusal(error.status, tuple(_headers(error, settings, scheme)), _body(error))
+            if _is_always_the_same(error):
+                known[case] = refusal
+        error.refusal = refusal
     return error.refusal
+
+
+# What of an error's data the client is told.
+_TELLING = (InsufficientScope, InsufficientAuthentication, NonceRequired, Unavailable)
+
+
+def _is_always_the_same(error: AuthError) -> bool:
+    # An application's own kinds of error may say something else each time.
+    return type(error).__module__ == errors.__name__ and not isinstance(error, _TELLING)
 
 
 def _headers(error: AuthError, settings: ApiSettings, scheme: str | None) -> list[tuple[str, str]]:

@@ -65,7 +65,8 @@ def remembered_token(
     token: object, settings: ApiSettings, keys: Keyring, senders: Senders, now: Moment
 ) -> AccessToken | None:
     """Who a bare token speaks for, where it is remembered and nothing speaks against it. Else the flow tells more."""
-    if keys.known is None or type(token) is not str or senders.required:
+    # A long text would cost its length to look for.
+    if keys.known is None or type(token) is not str or len(token) > settings.max_token_bytes or senders.required:
         return None
     signed = keys.known.tokens.get(token, now)
     if signed is None or "cnf" in signed.claims:
@@ -93,13 +94,14 @@ def check_token(
     """
     now = (yield NOW) if moment is None else moment
     known = known_to(keys)
-    if type(token) is str:
+    is_text = type(token) is str and len(token) <= settings.max_token_bytes
+    if is_text:
         signed = known.tokens.get(token, now)
         if signed is not None:
             senders.revocations.check(signed.claims)
             return signed, now.wall
     inner, encrypted = (yield from unwrap(token, settings)) if settings.decryption_keys else (token, None)
-    found = known.heads.recognise(inner, settings.max_token_bytes, now) if type(inner) is str else None
+    found = known.heads.recognise(inner, now) if is_text else None
     if found is None:
         found = yield from go_the_long_way(inner, settings, keys, known, request)
         now = yield NOW  # keys may have been waited for

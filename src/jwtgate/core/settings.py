@@ -14,7 +14,7 @@ from .decryption_keys import ALGORITHMS as KEY_ALGORITHMS
 from .decryption_keys import ENCRYPTIONS, DecryptionKey, Given, read_decryption_keys
 from .effects import Resolver
 from .environment import read_environment, variable_for
-from .errors import SettingsError
+from .errors import AuthError, Refusal, SettingsError
 from .jwk import ASYMMETRIC, SYMMETRIC, KeySet, SharedSecret, read_keys
 from .possession import Mechanism, ProofOfPossession, read_possession
 from .proxies import ProxyRules
@@ -331,6 +331,11 @@ class ApiSettings:
     def keys_for_decryption(self) -> tuple[DecryptionKey, ...]:
         """`decryption_keys`, whichever way they were written."""
         return cast("tuple[DecryptionKey, ...]", self.decryption_keys)
+
+    @cached_property
+    def refusals(self) -> dict[tuple[type[AuthError], str | None], Refusal]:
+        """Answers that were worked out before, by the error and the scheme that was used: few, and always the same."""
+        return {}
 
     @cached_property
     def schemes(self) -> tuple[str, ...]:
