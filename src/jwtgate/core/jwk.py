@@ -49,7 +49,12 @@ def _rsa(
     pad = make_padding(digest)  # built once; RFC 7518 section 3.3, 3.5
 
     def bind(key: rsa.RSAPublicKey) -> Check:
+        size = (key.key_size + 7) // 8
+
         def check(signing_input: bytes, signature: bytes) -> bool:
+            # RFC 8017 sections 8.1.2, 8.2.2: as long as the modulus; else one without its leading zeros would pass too.
+            if len(signature) != size:
+                return False
             try:
                 key.verify(signature, signing_input, pad, digest)
             except InvalidSignature:
