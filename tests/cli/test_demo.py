@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -54,6 +55,17 @@ ANSWERS = {
     "RBAC on: a token from before it was": (403, "insufficient_scope", "read:messages", "InsufficientScope"),
     "RBAC off: the scope holds it": (200, None, None, None),
     "RBAC off: the scope does not hold it": (403, "insufficient_scope", "write:messages", "InsufficientScope"),
+    "DPoP: a token with a proof of its key": (200, None, None, None),
+    "DPoP: the same proof once more": (401, "invalid_dpop_proof", None, "ProofReplayed"),
+    "DPoP: a proof for another URL": (401, "invalid_dpop_proof", None, "InvalidProof"),
+    "DPoP: a proof of another key": (401, "invalid_token", None, "BindingRejected"),
+    "DPoP: no proof": (401, "invalid_dpop_proof", None, "InvalidProof"),
+    "DPoP: as a bearer token": (401, "invalid_token", None, "BindingRejected"),
+    "mutual TLS: with the certificate": (200, None, None, None),
+    "mutual TLS: with another": (401, "invalid_token", None, "CertificateRejected"),
+    "mutual TLS: with none": (401, "invalid_token", None, "CertificateRejected"),
+    "encrypted for this API": (200, None, None, None),
+    "encrypted for another key": (401, "invalid_token", None, "UndecryptableToken"),
 }
 CALLERS = {
     "no token, where none is needed": "open to everybody",
@@ -90,7 +102,7 @@ def played() -> tuple[dict[str, Any], subprocess.CompletedProcess[str], float]:
 def test_it_ends_well_and_says_nothing_else(played: Any) -> None:
     document, done, seconds = played
     assert (done.returncode, done.stderr) == (0, "")
-    assert (document["requests"], document["answered_as_expected"], document["as_expected"]) == (30, 30, True)
+    assert (document["requests"], document["answered_as_expected"], document["as_expected"]) == (41, 41, True)
     assert seconds < 15
 
 
@@ -117,6 +129,19 @@ def test_every_refusal_has_a_challenge_and_a_reason_and_no_welcome_has_one(playe
         assert answer["why"]
 
 
+def test_the_error_stands_on_the_scheme_that_was_used(played: Any) -> None:
+    document, _, _ = played
+    challenges = {row["sends"]: row["answer"]["challenge"] for row in document["rows"]}
+    under_dpop, under_bearer = challenges["DPoP: no proof"], challenges["DPoP: as a bearer token"]
+    assert re.findall(r"(Bearer|DPoP) realm|error=", under_dpop) == ["Bearer", "DPoP", ""]
+    assert re.findall(r"(Bearer|DPoP) realm|error=", under_bearer) == ["Bearer", "", "DPoP"]
+
+
+def test_several_workers_that_the_environment_announces_leave_no_file(tmp_path: Path) -> None:
+    done = jwtgate("demo", "--json", env={"WEB_CONCURRENCY": "4", "TMPDIR": str(tmp_path)})
+    assert (done.returncode, list(tmp_path.iterdir())) == (0, [])
+
+
 def test_who_was_let_in_is_named(played: Any) -> None:
     document, _, _ = played
     why = {row["sends"]: row["answer"]["why"] for row in document["rows"]}
@@ -132,7 +157,16 @@ def test_the_apis_stand_as_they_are_registered(played: Any) -> None:
         "/rfc9068/messages": "https://rfc9068.example/",
         "/ps256/messages": "https://ps256.example/",
         "/hs256/messages": "https://hs256.example/",
+        "/dpop/messages": "https://dpop.example/",
+        "/mtls/messages": "https://mtls.example/",
+        "/encrypted/messages": "https://encrypted.example/",
     }
+    settings = {api["path"].split("/")[1]: api["settings"] for api in document["apis"]}
+    assert [settings[name].rpartition(", ")[2] for name in ("dpop", "mtls", "encrypted")] == [
+        "DPoP allowed",
+        "mutual TLS required",
+        "encrypted with RSA-OAEP-256",
+    ]
 
 
 def test_no_token_and_nothing_to_try_is_printed_when_nothing_stays(played: Any) -> None:
@@ -270,7 +304,7 @@ def test_it_stays_answers_its_own_curl_lines_and_stops_when_told(number: signal.
 
     assert (process.returncode, output.strip()) == (0, "")
     loggers = [line.partition(": ")[0] for line in log.splitlines()]
-    assert loggers == ["jwtgate.tenant.events", "jwtgate.tenant", *["jwtgate"] * 4]
+    assert loggers == ["jwtgate.tenant.events", "jwtgate.tenant", *["jwtgate"] * 5]
     for _, answer in answers:
         with pytest.raises(httpx.ConnectError):
             httpx.get(answer.url, trust_env=False)

@@ -17,6 +17,8 @@ from typing import Any
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from rich.console import Console
 
 from jwtgate.cli.tenant import PORT, Serving, run
@@ -186,6 +188,62 @@ def test_without_a_file_it_serves_the_sample_that_it_prints(tmp_path: Path) -> N
         del each["try"]
     assert told[0] == told[1]
     assert (printed.returncode, printed.stderr) == (0, "")
+
+
+BOUND = """\
+apis:
+  - identifier: https://open.example.com/
+    permissions: [p:1]
+  - identifier: https://dpop.example.com/
+    permissions: [p:1, p:2]
+    proof_of_possession: {mechanism: dpop, required: true}
+  - identifier: https://public.example.com/
+    permissions: [p:1, p:2]
+    proof_of_possession: {mechanism: dpop, required: true, required_for: public_clients}
+  - identifier: https://mtls.example.com/
+    proof_of_possession: {mechanism: mtls, required: false}
+    token_encryption: {encryption_key: {alg: RSA-OAEP-512, kid: key-1, pem: PEM}}
+applications:
+  - {name: Machine, client_id: machine}
+  - {name: Careful, client_id: careful, require_proof_of_possession: true}
+grants:
+  - {application: Machine, api: https://open.example.com/, permissions: all}
+  - {application: Machine, api: https://dpop.example.com/, permissions: all}
+  - {application: Careful, api: https://public.example.com/, permissions: all}
+"""
+
+
+@pytest.fixture
+def bound(tmp_path: Path) -> Path:
+    """Its only request that a line for a shell can make is for the API that binds nothing."""
+    key = rsa.generate_private_key(65_537, 2_048).public_key()
+    pem = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    path = tmp_path / "tenant.yaml"
+    path.write_text(BOUND.replace("PEM", json.dumps(pem)), encoding="utf-8")
+    return path
+
+
+def test_it_says_who_must_show_a_key_and_with_which_key_tokens_are_encrypted(bound: Path) -> None:
+    with serving(bound, "--json") as process:
+        told = document(process)
+    settings = {api["identifier"].split(".")[0]: api["settings"].split(", ")[4:] for api in told["apis"][1:]}
+    assert settings == {
+        "https://open": [],
+        "https://dpop": ["DPoP required"],
+        "https://public": ["DPoP required of public applications"],
+        "https://mtls": ["mutual TLS allowed", "encrypted with RSA-OAEP-512"],
+    }
+    (key,) = [api["encryption_key"] for api in told["apis"] if "encryption_key" in api]
+    assert (sorted(key), key["kid"]) == (["alg", "kid", "thumbprint_sha256"], "key-1")
+    who = {each["client_id"]: each.get("require_proof_of_possession") for each in told["applications"]}
+    assert (who["machine"], who["careful"]) == (None, True)
+    assert "https://open.example.com/" in told["try"][2]["line"]
+
+
+def test_what_is_bound_and_encrypted_is_a_line_each(bound: Path) -> None:
+    lines = told_in_this_process(Serving(setup=bound, port=0))
+    assert "tokens         always bound to its sender" in lines
+    assert [line for line in lines if re.fullmatch(r"encryption key  key-1 [\w-]{43}", line)]
 
 
 # What it logs

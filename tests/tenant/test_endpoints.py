@@ -40,6 +40,8 @@ def test_discovery_names_what_the_tenant_does_and_nothing_else(tenant, call, pat
             "grant_types_supported",
             ["authorization_code", "client_credentials", "implicit", "password", "refresh_token"],
         ),
+        ("dpop_signing_alg_values_supported", ["ES256"]),
+        ("tls_client_certificate_bound_access_tokens", True),
     ]
     assert response.json() == tenant.discovery()
 

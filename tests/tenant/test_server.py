@@ -162,6 +162,80 @@ def test_what_is_no_port_is_an_error(port):
     assert (refused.value.rule, refused.value.value) == (Rule.ADDRESS, ("127.0.0.1", port))
 
 
+# For whom it answers
+
+
+def asked(url, host):
+    head = b"GET /.well-known/openid-configuration HTTP/1.1\r\n"
+    line = b"" if host is None else b"Host: " + host.encode("latin-1") + b"\r\n"
+    return int(raw(url, head + line + b"\r\n").split()[1])
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:{port}", 200),
+        ("localhost:{port}", 200),
+        ("LOCALHOST:{port}", 200),
+        ("127.1.2.3:{port}", 200),
+        ("[::1]:{port}", 200),
+        ("idp.example.com", 200),
+        ("IDP.example.com", 200),
+        ("idp.example.com:443", 200),
+        ("idp.example.com:{port}", 421),
+        ("idp.example.com:80", 421),
+        ("localhost", 421),
+        ("localhost:1", 421),
+        ("localhost.:{port}", 421),
+        ("localhost:{port}, localhost:{port}", 421),
+        ("localhost:{port}@evil.example", 421),
+        ("rebound.example:{port}", 421),
+        ("localhost.evil.example:{port}", 421),
+        ("127.0.0.1.evil.example:{port}", 421),
+        ("192.0.2.1:{port}", 421),
+        ("0.0.0.0:{port}", 421),
+        ("[::1:{port}", 421),
+        ("[::g]:{port}", 421),
+        ("", 421),
+        (None, 421),
+    ],
+)
+def test_it_answers_only_who_calls_it_by_a_name_of_its_own(host, status):
+    with Tenant("https://idp.example.com/").serve() as server:
+        called = host and host.format(port=urlsplit(server.url).port)
+        assert asked(server.url, called) == status
+
+
+def test_a_target_with_another_host_counts_like_one(capfd):
+    with Tenant().serve() as server:
+        port = urlsplit(server.url).port
+        target = b"GET http://evil.example/.well-known/jwks.json HTTP/1.1\r\nHost: localhost:%d\r\n\r\n" % port
+        assert raw(server.url, target).split()[1] == b"421"
+
+
+def test_who_calls_it_by_another_name_is_told_in_json_and_the_log_says_why(caplog):
+    caplog.set_level(logging.INFO, logger="jwtgate.tenant")
+    with Tenant().serve() as server:
+        answer = httpx.get(server.url + DISCOVERY, headers={"Host": "evil.example"}, trust_env=False)
+    assert (answer.status_code, answer.json()) == (
+        421,
+        {"statusCode": 421, "error": "Misdirected Request", "message": "Misdirected Request"},
+    )
+    assert "Access-Control-Allow-Origin" not in answer.headers
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "jwtgate.tenant"]
+    assert "Host" in line
+
+
+def test_without_a_port_a_name_is_that_of_port_80():
+    # Nobody may listen there in a test: the environment says so.
+    from werkzeug.test import Client
+
+    from jwtgate.tenant.endpoints import Endpoints
+
+    client = Client(Endpoints(Tenant("https://idp.example.com/")))
+    assert client.get("/.well-known/jwks.json", base_url="http://localhost/").status_code == 200
+
+
 # How it lives and ends
 
 
@@ -202,10 +276,13 @@ def test_what_is_no_http_is_answered_without_a_word_on_stderr(capfd, caplog):
     with Tenant().serve() as server:
         assert raw(server.url, b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 101 + b"\r\n").split()[1] == b"431"
         assert raw(server.url, b"no % request at all\r\n\r\n")
+        for target in (b"http://[::1/", b"http://::1]/"):
+            request = b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % target
+            assert raw(server.url, request).split()[1] == b"400"
         assert get(server.url + DISCOVERY).is_success
         assert server.requests == [("GET", f"/{DISCOVERY}")]
     assert capfd.readouterr().err == ""
-    assert [record.name for record in caplog.records if record.name != "httpx"] == ["jwtgate.tenant"] * 3
+    assert [record.name for record in caplog.records if record.name != "httpx"] == ["jwtgate.tenant"] * 5
 
 
 @pytest.mark.parametrize(
@@ -220,7 +297,10 @@ def test_what_is_no_http_is_answered_without_a_word_on_stderr(capfd, caplog):
 )
 def test_a_body_that_breaks_off_is_a_bad_request(body, capfd):
     with Tenant().serve() as server:
-        head = b"POST /oauth/token HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+        head = (
+            b"POST /oauth/token HTTP/1.1\r\nHost: localhost:%d\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+        )
+        head %= urlsplit(server.url).port
         assert raw(server.url, head + body).split()[1] == b"400"
     assert capfd.readouterr().err == ""
 

@@ -3,18 +3,38 @@
 from __future__ import annotations
 
 import inspect
+import textwrap
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from jwtgate.tenant import Place, Rule, SetupError, StateFile, Tenant, TenantError
+from jwtgate.tenant import (
+    Place,
+    ProofOfPossession,
+    Rule,
+    SetupError,
+    StateFile,
+    Tenant,
+    TenantError,
+    TokenEncryption,
+)
 from jwtgate.tenant.setup import ABOUT, SECTIONS
 
 IDENTIFIER = "https://api.example.com/"
 SECRET = "a secret of at least sixteen characters"
+
+PEM = (
+    rsa.generate_private_key(65_537, 2_048)
+    .public_key()
+    .public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    .decode()
+)
+PEM_LINES = textwrap.indent(PEM, " " * 10).rstrip("\n")
 
 FULL = f"""\
 issuer: https://tenant.example.test
@@ -35,6 +55,18 @@ apis:
     offline_access: true
     user_access: require_client_grant
     client_access: require_client_grant
+    proof_of_possession:
+      mechanism: dpop
+      required: true
+      required_for: public_clients
+    token_encryption:
+      format: compact-nested-jwe
+      encryption_key:
+        alg: RSA-OAEP-256
+        kid: key-1
+        name: Ours
+        pem: |
+{PEM_LINES}
   - identifier: https://hs256.example.com/
     signing_algorithm: HS256
     signing_secret: {SECRET}
@@ -50,6 +82,7 @@ applications:
     callbacks: [https://web.example.com/callback]
     organization_usage: allow
     rotate_refresh_tokens: true
+    require_proof_of_possession: true
 roles:
   - name: Reader
     description: May read
@@ -119,6 +152,8 @@ def test_every_setting_arrives(write: Callable[[str], Path]) -> None:
     assert (api.rbac, api.permissions_in_token, api.skip_consent, api.offline_access) == (True, True, True, True)
     assert dict(api.permissions) == {"read:messages": "Read messages", "write:messages": ""}
     assert api.user_access == "require_client_grant"
+    assert api.proof_of_possession == ProofOfPossession(mechanism="dpop", required=True, required_for="public_clients")
+    assert api.token_encryption == TokenEncryption(algorithm="RSA-OAEP-256", pem=PEM, kid="key-1", name="Ours")
     assert (secret_api.signing_secret, list(secret_api.permissions)) == (SECRET, ["read:all", "write:all"])
 
     backend, website = (each for each in tenant.applications if each.name in {"Backend", "Website"})
@@ -127,6 +162,7 @@ def test_every_setting_arrives(write: Callable[[str], Path]) -> None:
     assert (website.kind, website.callbacks) == ("regular_web", ("https://web.example.com/callback",))
     assert website.grant_types == ("authorization_code", "refresh_token")
     assert (website.organization_usage, website.rotate_refresh_tokens) == ("allow", True)
+    assert website.require_proof_of_possession
 
     (reader,), (ada, bob), (acme,) = tenant.roles, tenant.users, tenant.organizations
     assert (reader.id, reader.description) == ("rol_reader", "May read")
@@ -165,6 +201,13 @@ def test_python_says_the_same_as_yaml() -> None:
     )
     backend = tenant.applications[-1]
     assert tenant.client_credentials(backend, IDENTIFIER).scope == "read:messages"
+
+
+@pytest.mark.parametrize("off", [None, False])
+def test_null_and_false_switch_a_setting_off(off: Any) -> None:
+    settings = {"proof_of_possession": off, "token_encryption": off}
+    api = Tenant.from_mapping({"apis": [{"identifier": IDENTIFIER, **settings}]}).apis[-1]
+    assert (api.proof_of_possession, api.token_encryption) == (None, None)
 
 
 def test_the_clock_and_another_issuer_can_be_given(write: Callable[[str], Path]) -> None:
@@ -238,6 +281,42 @@ USER = {"email": "ada@example.com"}
         ({"apis": [{**API, "signing_secret": 123}]}, Rule.SETUP_TYPE, ("apis", 0, "signing_secret"), None),
         ({"users": [{**USER, "password": 123}]}, Rule.SETUP_TYPE, ("users", 0, "password"), None),
         ({"applications": [{**APPLICATION, "callbacks": "x"}]}, Rule.SETUP_TYPE, ("applications", 0, "callbacks"), "x"),
+        (
+            {"apis": [{**API, "proof_of_possession": "dpop"}]},
+            Rule.SETUP_TYPE,
+            ("apis", 0, "proof_of_possession"),
+            "dpop",
+        ),
+        (
+            {"apis": [{**API, "proof_of_possession": {"mechanism": "dpop", "required": "yes"}}]},
+            Rule.SETUP_TYPE,
+            ("apis", 0, "proof_of_possession", "required"),
+            "yes",
+        ),
+        (
+            {"apis": [{**API, "proof_of_possession": {"mechanism": "dpop"}}]},
+            Rule.SETUP_KEY_MISSING,
+            ("apis", 0, "proof_of_possession"),
+            None,
+        ),
+        (
+            {"apis": [{**API, "token_encryption": {"encryption_key": {"alg": "RSA-OAEP-256", "key": "x"}}}]},
+            Rule.SETUP_KEY,
+            ("apis", 0, "token_encryption", "encryption_key", "key"),
+            "key",
+        ),
+        (
+            {"apis": [{**API, "token_encryption": {"encryption_key": {"alg": "RSA-OAEP-256", "pem": 7}}}]},
+            Rule.SETUP_TYPE,
+            ("apis", 0, "token_encryption", "encryption_key", "pem"),
+            None,
+        ),
+        (
+            {"apis": [{**API, "token_encryption": {"encryption_key": None}}]},
+            Rule.SETUP_TYPE,
+            ("apis", 0, "token_encryption", "encryption_key"),
+            "nothing",
+        ),
         ({"grants": [{**GRANT, "permissions": "some"}]}, Rule.SETUP_TYPE, ("grants", 0, "permissions"), "some"),
         ({"issuer": 1}, Rule.SETUP_TYPE, ("issuer",), 1),
         # rules of the tenant
@@ -274,6 +353,18 @@ USER = {"email": "ada@example.com"}
             Rule.SIGNING_ALGORITHM,
             ("apis", 0, "signing_algorithm"),
             "none",
+        ),
+        (
+            {"apis": [{**API, "proof_of_possession": {"mechanism": "magic", "required": True}}]},
+            Rule.POSSESSION_MECHANISM,
+            ("apis", 0, "proof_of_possession"),
+            "magic",
+        ),
+        (
+            {"apis": [{**API, "token_encryption": {"encryption_key": {"alg": "RSA-OAEP-256", "pem": "x"}}}]},
+            Rule.ENCRYPTION_KEY,
+            ("apis", 0, "token_encryption"),
+            None,
         ),
         (
             {"applications": [{**APPLICATION, "kind": "robot"}]},
@@ -384,6 +475,7 @@ def test_an_issuer_beside_the_setup_is_not_the_setups_fault() -> None:
 
 def test_no_secret_is_in_an_error() -> None:
     for change in (
+        {"apis": [{**API, "token_encryption": {"encryption_key": {"alg": "RSA-OAEP-256", "pem": "short"}}}]},
         {"apis": [{**API, "signing_algorithm": "HS256", "signing_secret": "short"}]},
         {"apis": [{**API, "signing_algorithm": "HS256", "signing_secret": 987654321}]},
         {"applications": [{**APPLICATION, "client_secret": 987654321}]},
@@ -425,7 +517,7 @@ def test_what_is_said_anew_is_changed_and_the_rest_stays(kept: Any, write: Calla
     first = kept(write(FULL))
     second = kept(
         {
-            "apis": [{"identifier": IDENTIFIER, "name": "Mail", "token_lifetime": 60}],
+            "apis": [{"identifier": IDENTIFIER, "name": "Mail", "token_lifetime": 60, "proof_of_possession": None}],
             "applications": [{"name": "Website", "callbacks": [], "client_secret": "new"}, {"name": "More"}],
             "roles": [{"name": "Reader", "description": "", "permissions": {IDENTIFIER: ["write:messages"]}}],
             "users": [{"email": "ada@example.com", "name": "Countess", "roles": []}],
@@ -436,6 +528,7 @@ def test_what_is_said_anew_is_changed_and_the_rest_stays(kept: Any, write: Calla
     before, after = first.apis[1], second.apis[1]
     assert (after.id, after.name, after.token_lifetime, after.web_token_lifetime) == (before.id, "Mail", 60, 60)
     assert after.permissions == before.permissions
+    assert (after.proof_of_possession, after.token_encryption) == (None, before.token_encryption)
 
     old, new = ({each.name: each for each in tenant.applications} for tenant in (first, second))
     assert new.keys() - old.keys() == {"More"}

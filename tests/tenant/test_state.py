@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import stat
@@ -16,11 +17,21 @@ from typing import Any
 import httpx
 import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from jwtgate.tenant import Change, Rule, StateFile, Tenant, TenantError, TokenRefused
 from jwtgate.tenant.state import APPLICATION_ID, SCHEMA
 
 IDENTIFIER = "https://api.example.com/"
+JKT = "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"  # of some key: RFC 7638 section 3.1
+
+PEM = (
+    rsa.generate_private_key(65_537, 2_048)
+    .public_key()
+    .public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    .decode()
+)
 
 
 @pytest.fixture
@@ -38,6 +49,8 @@ def fill(tenant: Tenant) -> None:
         permissions={"read:messages": "Read messages", "write:messages": ""},
         offline_access=True,
         user_access="require_client_grant",
+        proof_of_possession={"mechanism": "dpop", "required": True, "required_for": "public_clients"},
+        token_encryption={"encryption_key": {"alg": "RSA-OAEP-384", "pem": PEM, "kid": "key-1", "name": "Ours"}},
     )
     tenant.register_api("https://hs256.example.com/", signing_algorithm="HS256", profile="rfc9068")
     web = tenant.create_application(
@@ -48,6 +61,7 @@ def fill(tenant: Tenant) -> None:
         callbacks=["https://web.example.com/callback"],
         organization_usage="allow",
         rotate_refresh_tokens=True,
+        require_proof_of_possession=True,
     )
     machine = tenant.create_application("Machine")
     ada, bob = tenant.create_user("ada@example.com", name="Ada"), tenant.create_user("bob@example.com")
@@ -116,15 +130,57 @@ def test_refresh_tokens_survive_and_a_spent_one_stays_spent(path: Path) -> None:
         tenant = Tenant(keeper=state)
         fill(tenant)
         (web,) = [each for each in tenant.applications if each.kind == "regular_web"]
-        first = tenant.authorization_code(web, IDENTIFIER, tenant.users[0], "read:messages offline_access")
-        second = tenant.refresh(web, first.refresh_token)
+        first = tenant.authorization_code(web, IDENTIFIER, tenant.users[0], "read:messages offline_access", jkt=JKT)
+        second = tenant.refresh(web, first.refresh_token, jkt=JKT)
     with StateFile(path) as state:
         tenant = Tenant(keeper=state)
-        third = tenant.refresh(web, second.refresh_token)
+        third = tenant.refresh(web, second.refresh_token, jkt=JKT)
         assert third.scope == second.scope
         with pytest.raises(TokenRefused) as refused:
-            tenant.refresh(web, first.refresh_token)
+            tenant.refresh(web, first.refresh_token, jkt=JKT)
         assert refused.value.error == "invalid_grant"
+
+
+def test_a_refresh_token_is_for_the_same_key_after_a_restart(path: Path) -> None:
+    with StateFile(path) as state:
+        tenant = Tenant(keeper=state)
+        api = tenant.register_api(IDENTIFIER, rbac=True, offline_access=True)
+        spa, ada = tenant.create_application("Spa", kind="native"), tenant.create_user("ada@example.com")
+        first = tenant.authorization_code(spa, api, ada, "offline_access", jkt=JKT)
+    with StateFile(path) as state:
+        tenant = Tenant(keeper=state)
+        with pytest.raises(TokenRefused):
+            tenant.refresh(spa, first.refresh_token)
+        assert tenant.refresh(spa, first.refresh_token, jkt=JKT).access_token
+
+
+def test_a_state_from_before_tokens_could_be_bound_is_read(path: Path) -> None:
+    """Its records have none of those members, and its schema is the first."""
+    with StateFile(path) as state:
+        tenant = Tenant(keeper=state)
+        api = tenant.register_api(IDENTIFIER, rbac=True, offline_access=True)
+        spa, ada = tenant.create_application("Spa", kind="native"), tenant.create_user("ada@example.com")
+        first = tenant.authorization_code(spa, api, ada, "offline_access")
+        before = contents(tenant)
+    with closing(sqlite3.connect(path)) as connection:
+        for position, text in connection.execute("SELECT position, content FROM record").fetchall():
+            old = without(json.loads(text), *NEW_MEMBERS)
+            connection.execute("UPDATE record SET content = ? WHERE position = ?", (json.dumps(old), position))
+        connection.execute("PRAGMA user_version = 1")
+        connection.commit()
+    with StateFile(path) as state:
+        tenant = Tenant(keeper=state)
+        assert contents(tenant) == before
+        assert tenant.refresh(spa, first.refresh_token).access_token
+
+
+NEW_MEMBERS = ("proof_of_possession", "token_encryption", "require_proof_of_possession", "jkt")
+
+
+def without(value: Any, *names: str) -> Any:
+    if isinstance(value, dict):
+        return {name: without(member, *names) for name, member in value.items() if name not in names}
+    return value
 
 
 def test_the_management_api_is_made_once(path: Path) -> None:
@@ -140,6 +196,45 @@ def test_the_management_api_is_made_once(path: Path) -> None:
 def test_only_its_owner_can_read_it(path: Path) -> None:
     with StateFile(path):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o666, 0o640, 0o700])
+def test_a_file_that_others_could_read_is_closed_to_them(path: Path, mode: int) -> None:
+    kept(path)
+    path.chmod(mode)
+    with StateFile(path) as state:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert len(Tenant(keeper=state).apis) == 3
+
+
+def test_an_empty_file_of_anybody_is_closed_to_the_others_before_a_secret_is_in_it(path: Path) -> None:
+    path.touch(0o666)
+    with StateFile(path):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_file_that_is_refused_keeps_its_mode(path: Path) -> None:
+    database(path, "CREATE TABLE theirs (x)")
+    path.chmod(0o644)
+    with pytest.raises(TenantError):
+        StateFile(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+def test_a_file_that_cannot_be_closed_to_others_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept(path)
+    path.chmod(0o644)
+
+    def not_permitted(*_: object, **__: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    with monkeypatch.context() as patch:
+        # Whoever runs the tests owns their files; it is the operating system that is stood in for.
+        patch.setattr(os, "chmod", not_permitted)
+        with pytest.raises(TenantError) as refused:
+            StateFile(path)
+        assert refused.value.rule is Rule.STATE_FILE
+    StateFile(path).close()
 
 
 def test_it_serves_one_at_a_time(path: Path) -> None:
@@ -300,9 +395,6 @@ def test_a_damaged_file_is_refused_without_telling_what_is_in_it(path: Path, dam
 
 
 def test_a_key_of_another_kind_is_damage(path: Path) -> None:
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
     kept(path)
     key = ec.generate_private_key(ec.SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     database(path, f"UPDATE signing_key SET private_key = '{key.decode()}'")

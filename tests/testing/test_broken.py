@@ -10,6 +10,7 @@ import pytest
 from jwtgate import ApiSettings, InvalidToken, Issuer, Verifier
 from jwtgate.core.errors import (
     BadSignature,
+    BindingRejected,
     ClaimRejected,
     EncryptedToken,
     HeaderRejected,
@@ -50,7 +51,7 @@ REASONS: dict[str, tuple[type[InvalidToken], dict[str, Any]]] = {
     "critical_extension": (HeaderRejected, {"parameter": "crit"}),
     "id_token": (WrongTokenKind, {"claim": "nonce"}),
     "logout_token": (WrongTokenKind, {"claim": "events"}),
-    "bound": (ClaimRejected, {"claim": "cnf"}),
+    "bound": (BindingRejected, {"claim": "cnf"}),
     "encrypted": (EncryptedToken, {"algorithm": "RSA-OAEP-256"}),
     "opaque": (OpaqueToken, {}),
     "undefined": (OpaqueToken, {}),

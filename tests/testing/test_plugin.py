@@ -19,7 +19,7 @@ import pytest
 
 from jwtgate import ApiSettings, AuthError, Verifier
 from jwtgate.tenant import Tenant
-from jwtgate.testing import BROKEN, StandIn, bearer
+from jwtgate.testing import BROKEN, BROKEN_PROOFS, StandIn, bearer
 
 pytest_plugins = ["jwtgate.testing"]
 
@@ -139,6 +139,10 @@ def test_the_blocks_of_the_page_are_tests_that_pass(tmp_path: Path) -> None:
 
 def test_the_page_names_every_broken_token() -> None:
     assert first_cells("## Broken tokens") == list(BROKEN)
+
+
+def test_the_page_names_every_broken_proof() -> None:
+    assert first_cells("### Broken proofs") == list(BROKEN_PROOFS)
 
 
 def test_the_page_names_every_argument_of_a_token() -> None:

@@ -13,13 +13,18 @@ from jwtgate.core.compact import decode_base64url
 from jwtgate.core.errors import (
     AuthError,
     BadSignature,
+    BindingRejected,
+    CertificateRejected,
     HeaderRejected,
     InsufficientScope,
+    InvalidProof,
     InvalidRequest,
     InvalidToken,
     MissingCredentials,
     OpaqueToken,
+    ProofReplayed,
     TokenExpired,
+    UndecryptableToken,
     UnknownKey,
     UntrustedIssuer,
     WrongAudience,
@@ -27,12 +32,14 @@ from jwtgate.core.errors import (
 )
 from jwtgate.tenant import Application
 
-from .stage import Stage
+from .sender import Sender
+from .stage import EncryptionKey, Stage
 
 HOUR = 3600  # seconds
 
 Token = Callable[[Stage], str]
-Lines = Callable[[Stage], tuple[str, ...]]  # the values of a request's Authorization headers
+Headers = tuple[tuple[str, str], ...]
+Sent = Callable[[Stage, str, str], Headers]  # of a request with this method to this URL
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +55,13 @@ class Expected:
 class Case:
     """One request.
 
-    sends: what is special about it, for a reader. request: method and path. lines: its Authorization headers.
+    sends: what is special about it, for a reader. request: method and path. headers: those that it is sent with.
     worth_trying: `--serve` prints it as a curl line.
     """
 
     sends: str
     request: str
-    lines: Lines
+    headers: Sent
     expected: Expected
     worth_trying: bool = False
 
@@ -62,13 +69,52 @@ class Case:
 # ------------------------------------------------------------------------------------------------------ what is sent
 
 
-def nothing(_: Stage) -> tuple[str, ...]:
+def nothing(_: Stage, __: str, ___: str) -> Headers:
     return ()
 
 
-def bearer(*tokens: Token) -> Lines:
+def bearer(*tokens: Token) -> Sent:
     """One Authorization header for each token."""
-    return lambda stage: tuple(f"Bearer {token(stage)}" for token in tokens)
+    return lambda stage, _, __: tuple(("Authorization", f"Bearer {token(stage)}") for token in tokens)
+
+
+def with_certificate(token: Token, of: Callable[[Stage], Sender]) -> Sent:
+    """As it comes from a proxy that has ended a TLS connection with this sender's certificate."""
+    return lambda stage, _, __: (*bearer(token)(stage, _, __), ("Client-Cert", of(stage).client_cert))
+
+
+def proved(token: Token, of: Callable[[Stage], Sender], *, elsewhere: bool = False) -> Sent:
+    """With a proof of this sender's key, for this request or for one to another URL."""
+
+    def headers(stage: Stage, method: str, url: str) -> Headers:
+        sent = token(stage)
+        target = "https://another-api.example/messages" if elsewhere else url
+        return ("Authorization", f"DPoP {sent}"), ("DPoP", of(stage).proof(method, target, sent))
+
+    return headers
+
+
+def unproved(token: Token) -> Sent:
+    return lambda stage, _, __: (("Authorization", f"DPoP {token(stage)}"),)
+
+
+def replayed(sent: Sent) -> Sent:
+    """The same once more, after it was taken."""
+
+    def headers(stage: Stage, method: str, url: str) -> Headers:
+        same = sent(stage, method, url)
+        stage.http.request(method, url, headers=same).raise_for_status()
+        return same
+
+    return headers
+
+
+def sender(stage: Stage) -> Sender:
+    return stage.sender
+
+
+def thief(stage: Stage) -> Sender:
+    return stage.thief
 
 
 def issued(name: str, application: Callable[[Stage], Application] | None = None) -> Token:
@@ -155,6 +201,12 @@ def opaque(_: Stage) -> str:
     return secrets.token_urlsafe(24)
 
 
+def encrypted_for_another(stage: Stage) -> str:
+    """It has the name of the API's key, and another key opens it."""
+    signed = stage.tenant.sign(stage.claims("encrypted"), api=stage.apis["encrypted"])
+    return EncryptionKey("key-1").registered.encrypt(signed)
+
+
 def of_a_user(*granted: str) -> Token:
     """RBAC: the application asked for the scope; the roles of this user grant it, or not."""
 
@@ -182,9 +234,19 @@ def _segment(members: Mapping[str, Any]) -> str:
 
 def refused(status: int, because: type[AuthError], scope: str = "") -> Expected:
     """The whole challenge: realm, error and its sentence, and what to ask for (RFC 6750 section 3)."""
-    told = f', error="{because.code}", error_description="{because.sentence}"' if because.code else ""
     wanted = f', scope="{scope}"' if scope else ""
-    return Expected(status, f'Bearer realm="api"{told}{wanted}', because.__name__)
+    return Expected(status, f'Bearer realm="api"{_told(because)}{wanted}', because.__name__)
+
+
+def unbound(because: type[AuthError], *, under: str = "DPoP") -> Expected:
+    """A challenge for each scheme that is taken; the error stands on the one that was used (RFC 9449 section 7.2)."""
+    told = {"Bearer": "", "DPoP": "", under: _told(because)}
+    challenge = f'Bearer realm="api"{told["Bearer"]}, DPoP realm="api"{told["DPoP"]}, algs="ES256"'
+    return Expected(401, challenge, because.__name__)
+
+
+def _told(because: type[AuthError]) -> str:
+    return f', error="{because.code}", error_description="{because.sentence}"' if because.code else ""
 
 
 def invalid(because: type[InvalidToken]) -> Expected:
@@ -198,6 +260,9 @@ def lacks(scope: str) -> Expected:
 WELCOME: Final = Expected(200)
 
 READ, WRITE = "GET /auth0/messages", "POST /auth0/messages"
+DPOP, MTLS, ENCRYPTED = "GET /dpop/messages", "GET /mtls/messages", "GET /encrypted/messages"
+BOUND: Final = issued("dpop")
+OF_CERTIFICATE: Final = issued("mtls")
 
 # Adding a request is one line.
 CASES: Final = (
@@ -246,4 +311,18 @@ CASES: Final = (
         bearer(issued("rbac-off", reader)),
         lacks("write:messages"),
     ),
+    # Tokens that are bound to a key: whoever has stolen one has not stolen the key.
+    Case("DPoP: a token with a proof of its key", DPOP, proved(BOUND, sender), WELCOME),
+    Case("DPoP: the same proof once more", DPOP, replayed(proved(BOUND, sender)), unbound(ProofReplayed)),
+    Case("DPoP: a proof for another URL", DPOP, proved(BOUND, sender, elsewhere=True), unbound(InvalidProof)),
+    Case("DPoP: a proof of another key", DPOP, proved(BOUND, thief), unbound(BindingRejected)),
+    Case("DPoP: no proof", DPOP, unproved(BOUND), unbound(InvalidProof)),
+    Case("DPoP: as a bearer token", DPOP, bearer(BOUND), unbound(BindingRejected, under="Bearer"), worth_trying=True),
+    # Tokens that are bound to a certificate; here the proxy tells which one the TLS connection had.
+    Case("mutual TLS: with the certificate", MTLS, with_certificate(OF_CERTIFICATE, sender), WELCOME),
+    Case("mutual TLS: with another", MTLS, with_certificate(OF_CERTIFICATE, thief), invalid(CertificateRejected)),
+    Case("mutual TLS: with none", MTLS, bearer(OF_CERTIFICATE), invalid(CertificateRejected)),
+    # Tokens that only their API can read.
+    Case("encrypted for this API", ENCRYPTED, bearer(issued("encrypted")), WELCOME),
+    Case("encrypted for another key", ENCRYPTED, bearer(encrypted_for_another), invalid(UndecryptableToken)),
 )

@@ -14,7 +14,7 @@ from jwtgate.core.errors import AuthError
 from jwtgate.tenant import Api
 
 from . import show
-from .cases import CASES, Case
+from .cases import CASES, Case, Headers
 from .report import Answer, Report, Row, Sample, Try
 from .stage import Stage, stage
 from .staying import log_on_stderr, stay
@@ -41,10 +41,11 @@ def play(here: Stage, cases: Sequence[Case], *, with_tries: bool = False) -> Rep
     """Send every request, one after the other."""
     rows, tries = [], [_token_try(here)]
     for case in cases:
-        lines = case.lines(here)
-        rows.append(Row(case.sends, case.request, case.expected, _send(here, case.request, lines)))
+        method, _, path = case.request.partition(" ")
+        headers = case.headers(here, method, here.api_url + path)
+        rows.append(Row(case.sends, case.request, case.expected, _send(here, method, path, headers)))
         if case.worth_trying:
-            tries.append(_try(here, case, lines))
+            tries.append(_try(here, case, headers))
     return Report(
         tenant=here.tenant.issuer,
         api=here.api_url,
@@ -54,9 +55,8 @@ def play(here: Stage, cases: Sequence[Case], *, with_tries: bool = False) -> Rep
     )
 
 
-def _send(here: Stage, request: str, lines: Sequence[str]) -> Answer:
-    method, _, path = request.partition(" ")
-    response = here.http.request(method, here.api_url + path, headers=[("Authorization", line) for line in lines])
+def _send(here: Stage, method: str, path: str, headers: Headers) -> Answer:
+    response = here.http.request(method, here.api_url + path, headers=headers)
     refusal = here.refusals.take()
     return Answer(
         status=response.status_code,
@@ -97,8 +97,8 @@ def _token_try(here: Stage) -> Try:
     return Try("a token for a machine that may only read, from the tenant", 200, shlex.join(curl))
 
 
-def _try(here: Stage, case: Case, lines: Sequence[str]) -> Try:
+def _try(here: Stage, case: Case, headers: Headers) -> Try:
     method, _, path = case.request.partition(" ")
-    headers = [word for line in lines for word in ("-H", f"Authorization: {line}")]
-    curl = ["curl", "-i", *([] if method == "GET" else ["-X", method]), here.api_url + path, *headers]
+    words = [word for name, value in headers for word in ("-H", f"{name}: {value}")]
+    curl = ["curl", "-i", *([] if method == "GET" else ["-X", method]), here.api_url + path, *words]
     return Try(case.sends, case.expected.status, shlex.join(curl))

@@ -78,6 +78,7 @@ def serving(api: FastAPI) -> Iterator[str]:
                 log_level="warning",
                 log_config=None,
                 access_log=False,
+                proxy_headers=False,  # it would put another address in the place of the proxy's
                 loop="asyncio",
                 http="h11",
                 ws="none",

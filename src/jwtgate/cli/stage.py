@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import httpx
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from jwtgate.core.errors import AuthError
 from jwtgate.core.settings import ApiSettings
-from jwtgate.tenant import Api, Application, Tenant
+from jwtgate.tenant import Api, Application, Tenant, TokenEncryption
 
 from .sample_api import sample_api, serving
+from .sender import Sender
 
 PERMISSIONS: Final = {"read:messages": "Read messages", "write:messages": "Write messages"}
 
@@ -25,7 +28,32 @@ APIS: Final[Mapping[str, Mapping[str, Any]]] = {
     "rfc9068": {"identifier": "https://rfc9068.example/", "profile": "rfc9068"},
     "ps256": {"identifier": "https://ps256.example/", "signing_algorithm": "PS256"},
     "hs256": {"identifier": "https://hs256.example/", "signing_algorithm": "HS256"},
+    "dpop": {
+        "identifier": "https://dpop.example/",
+        "proof_of_possession": {"mechanism": "dpop", "required": False},
+    },
+    "mtls": {
+        "identifier": "https://mtls.example/",
+        "proof_of_possession": {"mechanism": "mtls", "required": True},
+    },
+    "encrypted": {"identifier": "https://encrypted.example/"},
 }
+
+# What only the API itself knows: how it is reached, and with which key its tokens are opened.
+OWN: Final[Mapping[str, Mapping[str, Any]]] = {
+    # The sender of the demo's requests plays the proxy, too, that has ended the TLS connection.
+    "mtls": {"trusted_proxies": ["127.0.0.1"], "certificate_header": "Client-Cert"},
+}
+
+
+class EncryptionKey:
+    """A key pair of an API: the tenant gets the public half."""
+
+    def __init__(self, kid: str) -> None:
+        private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        public = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        self.pem: bytes = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        self.registered: TokenEncryption = TokenEncryption(algorithm="RSA-OAEP-256", pem=public.decode(), kid=kid)
 
 
 class Refusals:
@@ -49,6 +77,7 @@ class Stage:
 
     api_url: where the sample API answers, without a slash at its end. apis: by name, as they are registered.
     backend: an application with every permission; reader: one that may only read.
+    sender: who sends their requests; thief: who has their tokens, and neither their key nor their certificate.
     """
 
     tenant: Tenant
@@ -56,6 +85,8 @@ class Stage:
     apis: Mapping[str, Api]
     backend: Application
     reader: Application
+    sender: Sender
+    thief: Sender
     api_url: str
     http: httpx.Client = field(repr=False)
     refusals: Refusals = field(repr=False)
@@ -76,8 +107,17 @@ class Stage:
     def token(self, name: str, application: Application | None = None) -> str:
         """A token of this API, over HTTP, as any application gets it; the backend's unless told."""
         url, body = self.token_request(name, application or self.backend)
-        answer = self.http.post(url, json=body).raise_for_status().json()
+        answer = self.http.post(url, json=body, headers=self._shown(name, url)).raise_for_status().json()
         return str(answer["access_token"])
+
+    def _shown(self, name: str, url: str) -> dict[str, str]:
+        """What the tenant binds a token of this API to (RFC 9449 section 5, RFC 8705 section 3)."""
+        policy = self.apis[name].proof_of_possession
+        if policy is None:
+            return {}
+        if policy.mechanism == "dpop":
+            return {"DPoP": self.sender.proof("POST", url)}
+        return {"Client-Cert": self.sender.client_cert}
 
     def claims(self, name: str) -> dict[str, Any]:
         """What the tenant would sign for the backend, to be changed and signed."""
@@ -88,7 +128,9 @@ class Stage:
 def stage() -> Iterator[Stage]:
     """Tenant and sample API answer until the block ends. Keys, secrets and ports are new each time."""
     tenant = Tenant()
+    key = EncryptionKey("key-1")
     apis = {name: tenant.register_api(**setting, permissions=PERMISSIONS) for name, setting in APIS.items()}
+    apis["encrypted"] = tenant.update_api(apis["encrypted"], token_encryption=key.registered)
     backend, reader = tenant.create_application("Backend"), tenant.create_application("Reader")
     for api in apis.values():
         tenant.authorize(backend, api, permissions=PERMISSIONS)
@@ -99,7 +141,7 @@ def stage() -> Iterator[Stage]:
         # The environment may name a proxy, which knows nothing of this machine's loopback. And each request stands for
         # itself: a server that has failed closes its connection.
         httpx.Client(trust_env=False, limits=httpx.Limits(max_keepalive_connections=0)) as http,
-        serving(sample_api(_settings(tenant, apis), refusals.note)) as api_url,
+        serving(sample_api(_settings(tenant, apis, key.pem), refusals.note)) as api_url,
     ):
         yield Stage(
             tenant=tenant,
@@ -107,15 +149,27 @@ def stage() -> Iterator[Stage]:
             apis=apis,
             backend=backend,
             reader=reader,
+            sender=Sender(),
+            thief=Sender(),
             api_url=api_url,
             http=http,
             refusals=refusals,
         )
 
 
-def _settings(tenant: Tenant, apis: Mapping[str, Api]) -> dict[str, ApiSettings]:
-    """What each API must be told, from nothing but its page on the Dashboard."""
+def _settings(tenant: Tenant, apis: Mapping[str, Api], pem: bytes) -> dict[str, ApiSettings]:
+    """What each API must be told: its page on the Dashboard, and what only the API itself knows."""
     return {
-        name: ApiSettings.from_resource_server(api.resource_server(), tenant.issuer, signing_secret=api.signing_secret)
+        name: replace(
+            ApiSettings.from_resource_server(
+                api.resource_server(),
+                tenant.issuer,
+                signing_secret=api.signing_secret,
+                decryption_keys=pem if api.token_encryption else (),
+            ),
+            # One process: the environment may announce several, which then share a file.
+            store="memory://",
+            **OWN.get(name, {}),
+        )
         for name, api in apis.items()
     }

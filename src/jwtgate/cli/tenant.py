@@ -139,6 +139,7 @@ def _api(api: Api, secrets: Secrets) -> dict[str, Any]:
         "name": api.name,
         "settings": settings_of(api),
         "permissions": list(api.permissions),
+        **({} if api.token_encryption is None else api.token_encryption.resource_server()),
         **secrets("signing_secret", api.signing_secret),
     }
 
@@ -150,6 +151,7 @@ def _application(tenant: Tenant, application: Application, secrets: Secrets) -> 
         "name": application.name,
         "kind": application.kind,
         "client_id": application.client_id,
+        **({"require_proof_of_possession": True} if application.require_proof_of_possession else {}),
         **({} if application.is_public else secrets("client_secret", application.client_secret)),
         "grants": [
             {
@@ -209,8 +211,15 @@ def _machines(tenant: Tenant) -> Iterator[tuple[Application, Api, ClientGrant]]:
     for grant in tenant.grants:
         application = applications[grant.client_id]
         may = grant.subject_type == "client" and "client_credentials" in application.grant_types
-        if may and grant.api_id in apis:
+        if may and grant.api_id in apis and not _must_show_a_key(application, apis[grant.api_id]):
             yield application, apis[grant.api_id], grant
+
+
+def _must_show_a_key(application: Application, api: Api) -> bool:
+    """Then a line for a shell is not enough."""
+    policy = api.proof_of_possession
+    required = policy is not None and policy.is_required_of(public=application.is_public)
+    return required or application.require_proof_of_possession
 
 
 # ------------------------------------------------------------------------------------------------------ how it looks
@@ -254,6 +263,7 @@ def _api_block(api: Mapping[str, Any]) -> Block:
         "name": api["name"],
         "settings": api["settings"],
         "permissions": _list(api["permissions"]),
+        "encryption key": _key(api.get("encryption_key", {})),
         "signing secret": api.get("signing_secret"),
     }
     return api["identifier"], _present(said)
@@ -263,6 +273,7 @@ def _application_block(application: Mapping[str, Any]) -> Block:
     said = {
         "kind": application["kind"],
         "client id": application["client_id"],
+        "tokens": "always bound to its sender" if "require_proof_of_possession" in application else None,
         "client secret": application.get("client_secret"),
     }
     grants = [
@@ -294,6 +305,11 @@ BLOCKS: Final[Mapping[str, Callable[[Mapping[str, Any]], Block]]] = {
 
 def _present(said: Mapping[str, str | None]) -> list[tuple[str, str]]:
     return [(name, value) for name, value in said.items() if value]
+
+
+def _key(key: Mapping[str, str]) -> str:
+    """As the Dashboard tells it: by its names, if it has any, and its thumbprint."""
+    return " ".join(key[name] for name in ("name", "kid", "thumbprint_sha256") if name in key)
 
 
 def _list(permissions: Sequence[str]) -> str:

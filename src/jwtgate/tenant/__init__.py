@@ -13,9 +13,11 @@ For development and tests: keys and secrets are made at the start and kept in me
 
 from .apis import Api
 from .applications import Application, ClientGrant
+from .encryption import TokenEncryption
 from .errors import BeyondLoopbackWarning, OpenPermissionsWarning, Place, Rule, SetupError, TenantError
 from .events import Event
 from .people import Organization, Role, User
+from .possession import ProofOfPossession
 from .refusals import TokenRefused
 from .registry import Change, Keeper, RefreshToken
 from .signing import SigningKey, SigningKeys
@@ -34,6 +36,7 @@ __all__ = [
     "OpenPermissionsWarning",
     "Organization",
     "Place",
+    "ProofOfPossession",
     "RefreshToken",
     "Role",
     "Rule",
@@ -43,6 +46,7 @@ __all__ = [
     "StateFile",
     "Tenant",
     "TenantError",
+    "TokenEncryption",
     "TokenRefused",
     "TokenResponse",
     "User",

@@ -9,8 +9,10 @@ from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 from .applications import Application
+from .encryption import TokenEncryption, read_encryption
 from .errors import Rule, TenantError
 from .names import check_name, check_text, is_text
+from .possession import ProofOfPossession, read_possession
 
 Profile = Literal["auth0", "rfc9068"]
 SigningAlgorithm = Literal["RS256", "RS512", "PS256", "HS256"]
@@ -62,6 +64,8 @@ class Api:
         or none. client_access: which may have tokens in their own name.
     is_system: the Management API that every tenant holds.
     test_application: made with the API and authorised for it, for none of its permissions.
+    proof_of_possession: whether its tokens are bound to who asked for them; None: they are not.
+    token_encryption: with which key its tokens are encrypted; None: they are only signed.
 
     Raises TenantError for the first rule that is broken.
     """
@@ -83,6 +87,8 @@ class Api:
     client_access: ClientAccess
     is_system: bool
     test_application: Application
+    proof_of_possession: ProofOfPossession | None = None
+    token_encryption: TokenEncryption | None = None
 
     def __post_init__(self) -> None:
         for check in CHECKS:
@@ -101,7 +107,7 @@ class Api:
     def resource_server(self) -> dict[str, Any]:
         """This API as the Management API's JSON object; as there, settings that were never set are absent.
 
-        The signing secret is not in it: see `signing_secret`.
+        The signing secret is not in it: see `signing_secret`. Of an encryption key there is its thumbprint.
         """
         named = {} if self.name is None else {"name": self.name}
         return {
@@ -120,6 +126,7 @@ class Api:
             "signing_alg": self.signing_algorithm,
             **self._scopes(),
             **self._access_control(),
+            **self._protection(),
         }
 
     def _scopes(self) -> dict[str, Any]:
@@ -134,13 +141,17 @@ class Api:
         dialect = {} if self.dialect == "access_token" else {"token_dialect": self.dialect}
         return {**rbac, **dialect}
 
+    def _protection(self) -> dict[str, Any]:
+        settings = {"token_encryption": self.token_encryption, "proof_of_possession": self.proof_of_possession}
+        return {name: setting.resource_server() for name, setting in settings.items() if setting is not None}
+
 
 # What a system API can be told (a real tenant takes these and no more).
-SYSTEM_SETTINGS = frozenset({"token_lifetime", "web_token_lifetime", "skip_consent"})
+SYSTEM_SETTINGS = frozenset({"token_lifetime", "web_token_lifetime", "skip_consent", "proof_of_possession"})
 
 
 def changed(api: Api, changes: Mapping[str, Any]) -> Api:
-    """This API with other settings; those that are None stay as they were.
+    """This API with other settings; those that are None stay as they were, and False switches one off.
 
     What a change rules out goes with it: a lower token lifetime lowers that of the implicit flow, and without
     RBAC there are no permissions in the token. Raises TenantError for a setting that breaks its rule.
@@ -150,6 +161,10 @@ def changed(api: Api, changes: Mapping[str, Any]) -> Api:
         raise TenantError(Rule.SYSTEM_API, min(refused))
     if "permissions" in settings:
         settings["permissions"] = permission_table(settings["permissions"])
+    if "proof_of_possession" in settings:
+        settings["proof_of_possession"] = read_possession(settings["proof_of_possession"])
+    if "token_encryption" in settings:
+        settings["token_encryption"] = read_encryption(settings["token_encryption"])
     if settings.get("rbac") is False:
         settings.setdefault("permissions_in_token", False)
     if "token_lifetime" in settings:

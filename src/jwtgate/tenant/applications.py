@@ -75,6 +75,7 @@ class Application:
     organization_usage: whether its users may, or must, log in to an organization.
     rotate_refresh_tokens: each refresh token serves once, and is answered with the next; one that comes again
         ends all that came of the same login.
+    require_proof_of_possession: it gets no token that is not bound to a key or a certificate of its own.
 
     Raises TenantError for the first rule that is broken.
     """
@@ -88,6 +89,7 @@ class Application:
     callbacks: tuple[str, ...] = ()
     organization_usage: OrganizationUsage = "deny"
     rotate_refresh_tokens: bool = False
+    require_proof_of_possession: bool = False
 
     def __post_init__(self) -> None:
         for check in CHECKS:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import urlencode
 
 from .applications import Application
+from .binding import THUMBPRINT
 from .books import Books
 from .codes import Login
 from .exchange import Granted, granted_to_user
@@ -141,6 +142,7 @@ class Authorizations:
             challenge=_challenge(application, response_type, parameters),
             consent="consent" in prompts or (asked.api is not None and not asked.api.skip_consent),
             login_hint=parameters.get("login_hint"),
+            jkt=_dpop_jkt(parameters),
         )
 
     def _users(self, login: Login) -> tuple[User, ...]:
@@ -194,6 +196,14 @@ def _challenge(application: Application, response_type: str, parameters: Mapping
     if not CHALLENGE.fullmatch(challenge):
         raise malformed("code_challenge must be the base64url of a SHA-256, 43 characters")
     return challenge
+
+
+def _dpop_jkt(parameters: Mapping[str, str]) -> str | None:
+    """RFC 9449 section 10. Raises TokenRefused for what can be no thumbprint."""
+    jkt = parameters.get("dpop_jkt")
+    if jkt is not None and not THUMBPRINT.fullmatch(jkt):
+        raise malformed("dpop_jkt must be the base64url of a SHA-256, 43 characters")
+    return jkt
 
 
 def _described(asked: Asked, scopes: Iterable[str]) -> Mapping[str, str]:

@@ -1,10 +1,11 @@
-"""What every decision looks things up in: the registry, and the logins under way."""
+"""What every decision looks things up in: the registry, the logins under way, and how proofs are checked."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from .codes import Codes
+from .proofs import Proofs
 from .registry import Registry
 
 
@@ -14,4 +15,5 @@ class Books:
 
     registry: Registry
     codes: Codes
+    proofs: Proofs
     organization_names: bool

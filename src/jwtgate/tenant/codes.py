@@ -19,7 +19,7 @@ REMEMBERED = 10_000  # logins, and codes, at one time
 class Login:
     """What an application sent a user to `/authorize` for.
 
-    challenge: PKCE, S256. consent: the user is asked whether they agree.
+    challenge: PKCE, S256. consent: the user is asked whether they agree. jkt: whose key the code is for, if anybody's.
     """
 
     asked: Asked
@@ -30,6 +30,7 @@ class Login:
     challenge: str | None
     consent: bool
     login_hint: str | None
+    jkt: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

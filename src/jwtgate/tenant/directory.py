@@ -32,10 +32,12 @@ from .applications import (
     granted_permissions,
     kind_of_application,
 )
+from .encryption import EncryptionSetting, read_encryption
 from .errors import OpenPermissionsWarning, Rule, TenantError
 from .management import management_api
 from .names import NAME_LENGTH, check_name, check_text
 from .people import Organization, Role, User, with_permissions
+from .possession import PossessionSetting, read_possession
 from .registry import Keeper, Registry
 from .scopes import held_permissions
 
@@ -107,12 +109,17 @@ class Directory:
         offline_access: bool = False,
         user_access: UserAccess = "allow_all",
         client_access: ClientAccess = "require_client_grant",
+        proof_of_possession: PossessionSetting = None,
+        token_encryption: EncryptionSetting = None,
     ) -> Api:
         """A new API, with a test application that is authorised for it (and for none of its permissions).
 
         The settings are those of the Dashboard; see `Api` for units and limits. An HS256 API without a
         `signing_secret` gets a random one. `permissions`: value to description, or values alone.
         `web_token_lifetime`: 86,400 s unless given, or less where the token lifetime is less.
+        `proof_of_possession`, `token_encryption`: a `ProofOfPossession` and a `TokenEncryption`, or the Management
+        API's JSON objects: `{"mechanism": "dpop", "required": True}`, and `{"encryption_key": {"alg": "RSA-OAEP-256",
+        "kid": "key-1", "pem": "-----BEGIN PUBLIC KEY-----…"}}`.
 
         Raises TenantError for a setting that breaks its rule, and for an identifier that is taken; two
         identifiers that differ by a slash, or by case, are two APIs. An OpenPermissionsWarning says that users of
@@ -142,6 +149,8 @@ class Directory:
             offline_access=offline_access,
             user_access=user_access,
             client_access=client_access,
+            proof_of_possession=read_possession(proof_of_possession),
+            token_encryption=read_encryption(token_encryption),
             is_system=False,
             test_application=_application(_test_name(name, identifier)),
         )
@@ -171,12 +180,16 @@ class Directory:
         offline_access: bool | None = None,
         user_access: UserAccess | None = None,
         client_access: ClientAccess | None = None,
+        proof_of_possession: PossessionSetting = None,
+        token_encryption: EncryptionSetting = None,
     ) -> Api:
         """The API with other access settings; those not given stay. Identifier and algorithm never change.
 
         permissions: the whole list anew; who held one that is gone has it no longer. A lower `token_lifetime`
         takes a longer `web_token_lifetime` with it, `rbac=False` takes `permissions_in_token`. Tokens that were
         issued stay as they are.
+        proof_of_possession, token_encryption: as for `register_api`; False switches it off. Another encryption key
+        takes the place of the one before: from then on the API must be able to open tokens with either.
 
         Raises TenantError for a setting that breaks its rule, and for what the Management API cannot be told.
         Warns as `register_api` does.
@@ -192,6 +205,8 @@ class Directory:
             "offline_access": offline_access,
             "user_access": user_access,
             "client_access": client_access,
+            "proof_of_possession": proof_of_possession,
+            "token_encryption": token_encryption,
         }
         updated = self._registry.alter_api(self._own_api(api).id, lambda old: changed(old, changes))
         if rbac is False or user_access is not None:
@@ -210,6 +225,7 @@ class Directory:
         callbacks: Iterable[str] = (),
         organization_usage: OrganizationUsage = "deny",
         rotate_refresh_tokens: bool | None = None,
+        require_proof_of_possession: bool = False,
         client_id: str | None = None,
         client_secret: str | None = None,
     ) -> Application:
@@ -222,6 +238,7 @@ class Directory:
             are given. An empty list means that the token endpoint refuses it every grant.
         callbacks: where `/authorize` may send a user back to.
         rotate_refresh_tokens: on for single-page and native applications unless given.
+        require_proof_of_possession: "Require Token Sender-Constraining": it gets no token that is bound to nobody.
         client_id, client_secret: random unless given.
 
         Raises TenantError for a setting that breaks its rule. Warns as `register_api` does.
@@ -234,6 +251,7 @@ class Directory:
             callbacks=callbacks,
             organization_usage=organization_usage,
             rotate_refresh_tokens=rotate_refresh_tokens,
+            require_proof_of_possession=require_proof_of_possession,
             client_id=client_id,
             client_secret=client_secret,
         )
@@ -252,6 +270,7 @@ class Directory:
         callbacks: Iterable[str] | None = None,
         organization_usage: OrganizationUsage | None = None,
         rotate_refresh_tokens: bool | None = None,
+        require_proof_of_possession: bool | None = None,
     ) -> Application:
         """The application with other settings; those not given stay. Kind and client id never change.
 
@@ -265,6 +284,7 @@ class Directory:
             callbacks=None if callbacks is None else callback_urls(callbacks),
             organization_usage=organization_usage,
             rotate_refresh_tokens=rotate_refresh_tokens,
+            require_proof_of_possession=require_proof_of_possession,
         )
         return self._registry.alter_application(
             self._own_application(application).client_id, lambda old: replace(old, **changes)
@@ -508,6 +528,7 @@ def _application(
     callbacks: Iterable[str] = (),
     organization_usage: OrganizationUsage = "deny",
     rotate_refresh_tokens: bool | None = None,
+    require_proof_of_possession: bool = False,
     client_id: str | None = None,
     client_secret: str | None = None,
 ) -> Application:
@@ -522,6 +543,7 @@ def _application(
         callbacks=callback_urls(callbacks),
         organization_usage=organization_usage,
         rotate_refresh_tokens=usual.rotates if rotate_refresh_tokens is None else rotate_refresh_tokens,
+        require_proof_of_possession=require_proof_of_possession,
     )
 
 

@@ -14,10 +14,15 @@ from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntity
 from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
+from jwtgate.core.errors import CertificateRejected
+from jwtgate.core.mtls import forwarded_thumbprint, thumbprint
+
 from . import metadata
 from .authorization import Redirect, Showing
+from .binding import Shown
+from .hosts import base_url, is_loopback
 from .pages import error_page, login_page
-from .refusals import TokenRefused, malformed, too_large, wrong_access_token
+from .refusals import TokenRefused, malformed, too_large, unreadable_certificate, wrong_access_token
 from .registry import USERINFO
 from .token_request import TokenRequest, TokenResponse, read_form, read_token_request
 
@@ -32,8 +37,9 @@ SHOWN = 100  # characters of foreign text in a log line
 NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 # Fetch standard, CORS protocol: scripts of any origin may read these answers. No cookie counts there, so there is
-# nothing that a page could borrow from whoever looks at it. `*` does not cover Authorization.
-CORS = {"Access-Control-Allow-Origin": "*"}
+# nothing that a page could borrow from whoever looks at it. `*` does not cover Authorization. RFC 9449 section 8: a
+# script sees a nonce where the header is exposed.
+CORS = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "DPoP-Nonce, WWW-Authenticate"}
 PREFLIGHT = {
     **CORS,
     "Access-Control-Allow-Headers": "Authorization, *",
@@ -43,6 +49,11 @@ PREFLIGHT = {
 
 # What ties a login to the browser in which it began, so that no other site can finish it there.
 BROWSER_COOKIE = "jwtgate_tenant_browser"
+
+# Where a connection's own certificate stands in the environment (DER), and the header in which a proxy on this machine
+# names it (RFC 9440).
+CERTIFICATE = "jwtgate.tenant.certificate"
+CERTIFICATE_HEADER = "Client-Cert"
 
 logger: logging.Logger = logging.getLogger("jwtgate.tenant")
 
@@ -67,7 +78,7 @@ class Issuing(Protocol):
         """Raises TokenRefused."""
         ...
 
-    def userinfo(self, token: str) -> Mapping[str, Any]:
+    def userinfo(self, token: str, *, scheme: str, shown: Shown) -> Mapping[str, Any]:
         """Raises TokenRefused."""
         ...
 
@@ -102,8 +113,11 @@ class Endpoints:
 
     def _answer(self, request: Request) -> tuple[Response, str]:
         """The response, and what the log says beside its status."""
+        if _base(self._tenant, request) is None:
+            reason = f" its Host is neither that of {self.issuer} nor of loopback"
+            return _named_fault(421, "Misdirected Request"), reason
         try:
-            # A constant name, and not the Host header: which host was meant makes no difference here.
+            # A constant name, and not the Host header, which has been looked at.
             endpoint, _ = ROUTES.bind("tenant").match(request.path, request.method)
         except HTTPException as fault:
             return _fault(fault), ""
@@ -129,15 +143,49 @@ def _preflight(_: Issuing, __: Request) -> Response:
 
 def _token(tenant: Issuing, request: Request) -> Response:
     # Request.authorization would forgive what the standard does not.
-    asked = read_token_request(request.mimetype, _body(request), request.headers.get("Authorization"))
-    return _document(tenant.token(asked).body, headers={**NO_STORE, **CORS})
+    authorization = request.headers.get("Authorization")
+    asked = read_token_request(request.mimetype, _body(request), authorization, _shown_by(request, tenant))
+    answer = tenant.token(asked)
+    nonce = {} if answer.dpop_nonce is None else {"DPoP-Nonce": answer.dpop_nonce}
+    return _document(answer.body, headers={**NO_STORE, **CORS, **nonce})
 
 
 def _userinfo(tenant: Issuing, request: Request) -> Response:
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
+    named, _, token = request.headers.get("Authorization", "").partition(" ")
+    scheme = SCHEMES.get(named.lower())
+    if scheme is None or not token:
         raise wrong_access_token("the request has none")
-    return _document(tenant.userinfo(token.strip(" ")), headers={**NO_STORE, **CORS})
+    told = tenant.userinfo(token.strip(" "), scheme=scheme, shown=_shown_by(request, tenant))
+    return _document(told, headers={**NO_STORE, **CORS})
+
+
+def _base(tenant: Issuing, request: Request) -> str | None:
+    """Where the client has reached the tenant; None where it meant somebody else."""
+    environ = request.environ
+    return base_url(environ.get("HTTP_HOST", ""), issuer=tenant.issuer, port=environ["SERVER_PORT"])
+
+
+def _shown_by(request: Request, tenant: Issuing) -> Shown:
+    """Raises TokenRefused."""
+    return Shown(
+        proofs=tuple(request.headers.getlist("DPoP")),
+        method=request.method,
+        url=f"{_base(tenant, request)}{request.path.removeprefix('/')}",
+        x5t=_certificate(request),
+    )
+
+
+def _certificate(request: Request) -> str | None:
+    """The thumbprint of the client's certificate: that of the connection, or the one that a proxy on loopback names."""
+    connection = request.environ.get(CERTIFICATE)
+    try:
+        if connection is not None:
+            return thumbprint(connection)
+        named = request.headers.getlist(CERTIFICATE_HEADER)
+        # From elsewhere anybody could say it.
+        return forwarded_thumbprint(CERTIFICATE_HEADER, named) if is_loopback(request.remote_addr or "") else None
+    except CertificateRejected as fault:
+        raise unreadable_certificate(str(fault)) from fault
 
 
 def _authorize(tenant: Issuing, request: Request) -> Response:
@@ -201,6 +249,7 @@ VIEWS: Mapping[str, Callable[[Issuing, Request], Response]] = {
     "login": _login,
     "preflight": _preflight,
 }
+SCHEMES: Mapping[str, str] = {"bearer": "Bearer", "dpop": "DPoP"}  # under which /userinfo takes tokens
 PAGES = frozenset({"authorize", "login"})  # what people look at; the rest is for programs
 
 
@@ -219,11 +268,8 @@ def _redirect(going: Redirect, *, status: int) -> Response:
 
 
 def _refusal(_: Issuing, refused: TokenRefused, request: Request) -> Response:
-    response = _document(refused.body, status=refused.status, headers={**NO_STORE, **CORS})
-    if refused.error == "invalid_token":
-        # RFC 6750 section 3.
-        response.headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
-    elif refused.status == 401 and "Authorization" in request.headers:
+    response = _document(refused.body, status=refused.status, headers={**NO_STORE, **CORS, **refused.headers})
+    if "WWW-Authenticate" not in refused.headers and refused.status == 401 and "Authorization" in request.headers:
         # RFC 6749 section 5.2: who tried HTTP authentication is told which scheme there is.
         response.headers["WWW-Authenticate"] = 'Basic realm="oauth/token"'
     return response
@@ -236,11 +282,14 @@ def _refused_page(tenant: Issuing, refused: TokenRefused, _: Request) -> Respons
 
 def _fault(fault: HTTPException) -> Response:
     """No such path, or no such method there, in the shape of the Management API's errors; keeps `Allow`."""
-    response = Response(status=fault.code, headers=fault.get_headers())
-    named = {"statusCode": fault.code, "error": fault.name, "message": fault.name}
-    response.data = json.dumps(named, separators=(",", ":"))
-    response.content_type = "application/json"
+    kept = [(name, value) for name, value in fault.get_headers() if name != "Content-Type"]
+    response = _named_fault(fault.code or 500, fault.name)
+    response.headers.extend(kept)
     return response
+
+
+def _named_fault(status: int, name: str) -> Response:
+    return _document({"statusCode": status, "error": name, "message": name}, status=status)
 
 
 def _shown(text: str) -> str:

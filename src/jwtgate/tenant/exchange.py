@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from .apis import Api
 from .applications import Application, ClientGrant
+from .binding import NOBODY, Confirmation, Sender, confirmation
 from .books import Books
 from .identifiers import new_family, new_refresh_token
 from .people import Organization, User
@@ -55,6 +56,8 @@ class Granted:
     api: None for a token that only /userinfo takes. user: None for a machine.
     permissions: those of the claim, in the dialects that have one.
     grant_types: what `gty` says, where it is said. lifetime: seconds. nonce: for the ID token.
+    confirmation: its `cnf`; None for one that is bound to nobody. jkt: of whose key a public application's refresh
+    tokens are.
     refresh_token: the one that goes out beside it; family: or the line of refresh tokens that begins with it.
     """
 
@@ -67,6 +70,8 @@ class Granted:
     organization: Organization | None = None
     user: User | None = None
     nonce: str | None = None
+    confirmation: Confirmation | None = None
+    jkt: str | None = None
     refresh_token: str | None = field(default=None, repr=False)
     family: str | None = field(default=None, repr=False)
 
@@ -81,7 +86,9 @@ def decide(books: Books, request: TokenRequest) -> Granted:
     application = authenticate(books, request.credentials)
     if grant_type not in application.grant_types:
         raise grant_type_not_allowed(grant_type)
-    return GRANTS[grant_type](books, application, request.parameters)
+    # Before a code or a refresh token is looked at: to be asked for a nonce must not use it up.
+    sender = books.proofs.sender_of(request.shown, public=application.is_public)
+    return GRANTS[grant_type](books, application, request.parameters, sender)
 
 
 def authenticate(books: Books, credentials: Credentials | None) -> Application:
@@ -108,7 +115,9 @@ def authenticate(books: Books, credentials: Credentials | None) -> Application:
 # In the application's own name
 
 
-def client_credentials(books: Books, application: Application, parameters: Mapping[str, str]) -> Granted:
+def client_credentials(
+    books: Books, application: Application, parameters: Mapping[str, str], sender: Sender
+) -> Granted:
     """A token in the application's own name. RBAC has no say in it: what counts is the client grant.
 
     Raises TokenRefused.
@@ -129,6 +138,7 @@ def client_credentials(books: Books, application: Application, parameters: Mappi
     refused = [name for name in scope_names(parameters.get("scope")) if name not in granted]
     if refused:
         raise scopes_not_granted(refused)
+    organization = _granted_organization(books, grant, parameters.get("organization"))
     return Granted(
         application=application,
         api=api,
@@ -137,7 +147,8 @@ def client_credentials(books: Books, application: Application, parameters: Mappi
         permissions=granted,
         grant_types=("client-credentials",),
         lifetime=api.token_lifetime,
-        organization=_granted_organization(books, grant, parameters.get("organization")),
+        organization=organization,
+        confirmation=confirmation(application, api, sender),
     )
 
 
@@ -151,7 +162,9 @@ def _granted_organization(books: Books, grant: ClientGrant, named: str | None) -
 # For a user
 
 
-def authorization_code(books: Books, application: Application, parameters: Mapping[str, str]) -> Granted:
+def authorization_code(
+    books: Books, application: Application, parameters: Mapping[str, str], sender: Sender
+) -> Granted:
     """RFC 6749 section 4.1.3, with PKCE (RFC 7636 section 4.5). Raises TokenRefused."""
     if "code" not in parameters:
         raise missing("code")
@@ -168,7 +181,11 @@ def authorization_code(books: Books, application: Application, parameters: Mappi
     if login.redirect_uri != parameters.get("redirect_uri"):
         raise wrong_redirect_uri()
     _check_code_verifier(login.challenge, parameters.get("code_verifier"))
-    granted = granted_to_user(books, login.asked, books.registry.own_user(code.user_id), nonce=login.nonce)
+    # RFC 9449 section 10: the key that /authorize was told of in `dpop_jkt`.
+    if login.jkt not in (None, sender.jkt):
+        raise wrong_code("the code is for the sender of another key, or the request has no proof")
+    user = books.registry.own_user(code.user_id)
+    granted = granted_to_user(books, login.asked, user, sender=sender, nonce=login.nonce)
     return with_family(granted, code.family)
 
 
@@ -186,7 +203,7 @@ def _check_code_verifier(challenge: str | None, verifier: str | None) -> None:
         raise wrong_code_verifier("the code_verifier is not the one of the code_challenge")
 
 
-def password(books: Books, application: Application, parameters: Mapping[str, str]) -> Granted:
+def password(books: Books, application: Application, parameters: Mapping[str, str], sender: Sender) -> Granted:
     """RFC 6749 section 4.3. Without a `scope`, all that the API has is asked for. Raises TokenRefused."""
     for name in ("username", "password"):
         if name not in parameters:
@@ -201,7 +218,7 @@ def password(books: Books, application: Application, parameters: Mapping[str, st
     )
     if "scope" not in parameters and asked.api is not None and asked.api.user_access == "allow_all":
         asked = replace(asked, scopes=tuple(asked.api.permissions))
-    granted = granted_to_user(books, asked, user, grant_types=("password",))
+    granted = granted_to_user(books, asked, user, sender=sender, grant_types=("password",))
     return with_family(granted, new_family())
 
 
@@ -210,6 +227,7 @@ def granted_to_user(
     asked: Asked,
     user: User,
     *,
+    sender: Sender = NOBODY,
     grant_types: tuple[str, ...] = (),
     nonce: str | None = None,
 ) -> Granted:
@@ -227,6 +245,10 @@ def granted_to_user(
         organization=asked.organization,
         user=user,
         nonce=nonce,
+        confirmation=confirmation(asked.application, api, sender),
+        # RFC 9449 section 5: the refresh tokens of a public application are bound too, also where the access token is
+        # not; those of the others are bound by the secret.
+        jkt=sender.jkt if asked.application.is_public else None,
     )
 
 
@@ -239,7 +261,7 @@ def with_family(granted: Granted, family: str) -> Granted:
     return replace(granted, family=family) if may else granted
 
 
-def refresh_token(books: Books, application: Application, parameters: Mapping[str, str]) -> Granted:
+def refresh_token(books: Books, application: Application, parameters: Mapping[str, str], sender: Sender) -> Granted:
     """RFC 6749 section 6. What the user may do is looked up anew each time. Raises TokenRefused."""
     if "refresh_token" not in parameters:
         raise missing("refresh_token")
@@ -248,6 +270,8 @@ def refresh_token(books: Books, application: Application, parameters: Mapping[st
         raise wrong_refresh_token("nobody was given this refresh token, or it was ended")
     if held.client_id != application.client_id:
         raise wrong_refresh_token("the refresh token was given to another application")
+    if held.jkt not in (None, sender.jkt):
+        raise wrong_refresh_token("the refresh token is for the sender of another key, or the request has no proof")
     narrower = scope_names(parameters.get("scope"))
     if excess := [name for name in narrower if name not in held.scopes]:
         raise scope_not_granted_before(excess)
@@ -255,7 +279,7 @@ def refresh_token(books: Books, application: Application, parameters: Mapping[st
     if asked.api is not None and not asked.api.offline_access:
         raise wrong_refresh_token("the API's offline_access is off")
     user = books.registry.own_user(held.user_id)
-    granted = granted_to_user(books, asked, user, grant_types=_grant_types(held))
+    granted = granted_to_user(books, asked, user, sender=sender, grant_types=_grant_types(held))
     return _rotated(books, granted, held) if application.rotate_refresh_tokens else granted
 
 
@@ -273,7 +297,7 @@ def _grant_types(held: RefreshToken) -> tuple[str, ...]:
 
 
 def _rotated(books: Books, granted: Granted, held: RefreshToken) -> Granted:
-    new = replace(held, token=new_refresh_token())
+    new = replace(held, token=new_refresh_token(), jkt=granted.jkt)
     if not books.registry.rotate_refresh_token(held, new):
         # RFC 9700 section 4.14.2: nobody can tell which of the two is the thief, so neither goes on.
         books.registry.end_family(held.family)
@@ -293,12 +317,13 @@ def begin_family(books: Books, granted: Granted, user: User, family: str) -> str
         organization_id=None if organization is None else organization.id,
         scopes=granted.scopes,
         grant="password" if granted.grant_types else "authorization_code",
+        jkt=granted.jkt,
     )
     books.registry.add_refresh_token(first)
     return first.token
 
 
-GRANTS: Mapping[str, Callable[[Books, Application, Mapping[str, str]], Granted]] = {
+GRANTS: Mapping[str, Callable[[Books, Application, Mapping[str, str], Sender], Granted]] = {
     "authorization_code": authorization_code,
     "client_credentials": client_credentials,
     "password": password,

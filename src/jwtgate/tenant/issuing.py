@@ -35,6 +35,7 @@ def access_claims(granted: Granted, issuer: str, now: float, *, organization_nam
             granted, _organization(granted, organization_names=organization_names)
         ),
         **({"permissions": list(granted.permissions)} if names_permissions else {}),
+        **({} if granted.confirmation is None else {"cnf": dict(granted.confirmation)}),
     }
 
 

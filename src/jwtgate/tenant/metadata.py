@@ -9,6 +9,7 @@ from .applications import TokenEndpointAuth
 from .authorization import RESPONSE_TYPES
 from .errors import Rule, TenantError
 from .exchange import GRANTS
+from .possession import PROOF_ALGORITHMS
 from .registry import USERINFO
 
 # Below the issuer, which ends with a slash.
@@ -44,6 +45,9 @@ def discovery(issuer: str) -> dict[str, Any]:
         "request_parameter_supported": False,
         "id_token_signing_alg_values_supported": ["RS256"],
         "grant_types_supported": sorted([*GRANTS, "implicit"]),
+        # RFC 9449 section 5.1, and RFC 8705.
+        "dpop_signing_alg_values_supported": list(PROOF_ALGORITHMS),
+        "tls_client_certificate_bound_access_tokens": True,
     }
 
 

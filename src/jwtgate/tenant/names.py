@@ -1,6 +1,8 @@
-"""What a name may be: the same for an API and for an application."""
+"""What a name, a text, and a setting with members may be: the same for whatever has one."""
 
 from __future__ import annotations
+
+from collections.abc import Collection, Mapping
 
 from .errors import Rule, TenantError
 
@@ -33,3 +35,15 @@ def is_text(value: object) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def check_members(given: object, knows: Collection[str], *, needs: Collection[str]) -> None:
+    """Raises TenantError for what is no mapping, for a member that nobody knows, and for one that is missing."""
+    if not isinstance(given, Mapping):
+        raise TenantError(Rule.MEMBERS, type(given).__name__, knows)
+    for name in given:
+        if name not in knows:
+            raise TenantError(Rule.MEMBERS, name, knows)
+    for name in needs:
+        if name not in given:
+            raise TenantError(Rule.MEMBER_MISSING, limit=name)

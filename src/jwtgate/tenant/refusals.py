@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from jwtgate.core.errors import JwtGateError
 
+from .possession import PROOF_ALGORITHMS
+
 GRANT_TYPES_PAGE = "https://auth0.com/docs/clients/client-grant-types"
 CLIENT_GRANTS_PAGE = "https://auth0.com/docs/api/v2#!/Client_Grants/post_client_grants"
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 class TokenRefused(JwtGateError):
@@ -15,10 +19,18 @@ class TokenRefused(JwtGateError):
 
     status: of the HTTP answer. error, description, error_uri: its body; error_uri may be None.
     reason: what the body does not say, for the log and for `str(error)`; no secret is in it.
+    headers: what the answer's head says beside the usual.
     """
 
     def __init__(
-        self, status: int, error: str, description: str, *, error_uri: str | None = None, reason: str = ""
+        self,
+        status: int,
+        error: str,
+        description: str,
+        *,
+        error_uri: str | None = None,
+        reason: str = "",
+        headers: Mapping[str, str] = NO_HEADERS,
     ) -> None:
         super().__init__(f"{status} {error}: {description}" + (f" ({reason})" if reason else ""))
         self.status = status
@@ -26,6 +38,7 @@ class TokenRefused(JwtGateError):
         self.description = description
         self.error_uri = error_uri
         self.reason = reason
+        self.headers = headers
 
     @property
     def body(self) -> dict[str, str]:
@@ -125,6 +138,44 @@ def no_user_access(client_id: str, audience: str, reason: str) -> TokenRefused:
     )
 
 
+# Proof of possession
+
+
+MEANS: Mapping[str, str] = {"dpop": "A DPoP proof", "mtls": "The client certificate of a confidential client"}
+
+
+def possession_required(mechanism: str, reason: str) -> TokenRefused:
+    return TokenRefused(400, "invalid_request", f"{MEANS[mechanism]} is required for this token", reason=reason)
+
+
+def api_binds_nothing() -> TokenRefused:
+    return TokenRefused(
+        400,
+        "invalid_request",
+        "The client requires proof of possession, and tokens for this API cannot be bound",
+        reason="the API's proof_of_possession is off",
+    )
+
+
+def nonce_required(nonce: str) -> TokenRefused:
+    """RFC 9449 section 8."""
+    return TokenRefused(
+        400,
+        "use_dpop_nonce",
+        "Authorization server requires nonce in DPoP proof",
+        headers={"DPoP-Nonce": nonce},
+    )
+
+
+def unreadable_certificate(reason: str) -> TokenRefused:
+    return TokenRefused(400, "invalid_request", "The client certificate cannot be read", reason=reason)
+
+
+def wrong_proof(reason: str) -> TokenRefused:
+    """RFC 9449 section 5."""
+    return TokenRefused(400, "invalid_dpop_proof", "The DPoP proof is not valid", reason=reason)
+
+
 # Organizations
 
 
@@ -221,6 +272,28 @@ def login_over() -> TokenRefused:
 # At /userinfo
 
 
-def wrong_access_token(reason: str) -> TokenRefused:
-    """RFC 6750 section 3.1."""
-    return TokenRefused(401, "invalid_token", "The access token is not one for /userinfo", reason=reason)
+def wrong_access_token(reason: str, scheme: str = "Bearer") -> TokenRefused:
+    """RFC 6750 section 3.1; RFC 9449 section 7.1 for the scheme DPoP."""
+    return TokenRefused(
+        401,
+        "invalid_token",
+        "The access token is not one for /userinfo",
+        reason=reason,
+        headers={"WWW-Authenticate": _challenge(scheme, "invalid_token")},
+    )
+
+
+def wrong_proof_for_userinfo(reason: str) -> TokenRefused:
+    """RFC 9449 section 7.1."""
+    return TokenRefused(
+        401,
+        "invalid_dpop_proof",
+        "The DPoP proof is missing or not valid",
+        reason=reason,
+        headers={"WWW-Authenticate": _challenge("DPoP", "invalid_dpop_proof")},
+    )
+
+
+def _challenge(scheme: str, error: str) -> str:
+    algorithms = f', algs="{" ".join(PROOF_ALGORITHMS)}"' if scheme == "DPoP" else ""
+    return f'{scheme} error="{error}"{algorithms}'

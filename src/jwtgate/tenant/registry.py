@@ -26,6 +26,7 @@ class RefreshToken:
     token: as the application holds it. family: shared by all that came of the same login.
     api_id: None for tokens that only /userinfo takes. scopes: those granted at the login.
     grant: what the login was. spent: it was rotated, and must not come again.
+    jkt: the thumbprint of the key that a public application must prove with it; None: of none.
     """
 
     token: str = field(repr=False)
@@ -37,6 +38,7 @@ class RefreshToken:
     scopes: tuple[str, ...]
     grant: Literal["authorization_code", "password"]
     spent: bool = False
+    jkt: str | None = None
 
 
 Record = Api | Application | ClientGrant | User | Role | Organization | RefreshToken

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import socket
 import threading
 import warnings
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from .endpoints import Endpoints
 from .errors import BeyondLoopbackWarning, Rule, TenantError
+from .hosts import is_loopback
 
 BACKLOG = 1024  # connections that may wait: a cold start of many clients comes all at once
 PORTS = range(65_536)
@@ -72,6 +73,15 @@ class Server:
 class QuietHandler(WSGIRequestHandler):
     """Says nothing on stderr; the application has its own line per request, without the query."""
 
+    def run_wsgi(self) -> None:
+        """As werkzeug does it, which shows a traceback for a target such as `http://[::1/`, that is no URL."""
+        try:
+            urlsplit(self.path)
+        except ValueError:
+            self.send_error(400)
+        else:
+            super().run_wsgi()
+
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Nothing: see above."""
 
@@ -82,7 +92,7 @@ class QuietHandler(WSGIRequestHandler):
 
 def check_host(host: str, *, allow_beyond_loopback: bool) -> None:
     """Raises TenantError for an address that other machines can reach; when it is allowed, warns."""
-    if _is_loopback(host):
+    if is_loopback(host):
         return
     if not allow_beyond_loopback:
         raise TenantError(Rule.LOOPBACK, host)
@@ -91,13 +101,6 @@ def check_host(host: str, *, allow_beyond_loopback: bool) -> None:
         BeyondLoopbackWarning,
         stacklevel=3,
     )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _listening(host: str, port: int) -> socket.socket:

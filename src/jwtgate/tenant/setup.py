@@ -134,6 +134,16 @@ def members(spot: Spot) -> dict[str, Spot]:
     return {name: spot.member(name) for name in spot.value}
 
 
+def of_kind(kind: Kind) -> Read:
+    """A value with members."""
+    return lambda spot: entry(spot, kind).without()
+
+
+def or_off(read: Read) -> Read:
+    """What this reads; null, as in the Management API's JSON, or false switches it off."""
+    return lambda spot: False if spot.value is None or spot.value is False else read(spot)
+
+
 # ------------------------------------------------------------------------------------------------- what may be said
 
 
@@ -145,6 +155,9 @@ class Kind:
     knows: Mapping[str, Read]
 
 
+POSSESSION = Kind(needs=("mechanism", "required"), knows={"mechanism": text, "required": flag, "required_for": text})
+ENCRYPTION_KEY = Kind(needs=("alg", "pem"), knows={"alg": text, "pem": secret, "kid": text, "name": text})
+ENCRYPTION = Kind(needs=("encryption_key",), knows={"format": text, "encryption_key": of_kind(ENCRYPTION_KEY)})
 API = Kind(
     needs=("identifier",),
     knows={
@@ -162,6 +175,8 @@ API = Kind(
         "offline_access": flag,
         "user_access": text,
         "client_access": text,
+        "proof_of_possession": or_off(of_kind(POSSESSION)),
+        "token_encryption": or_off(of_kind(ENCRYPTION)),
     },
 )
 APPLICATION = Kind(
@@ -176,6 +191,7 @@ APPLICATION = Kind(
         "callbacks": names,
         "organization_usage": text,
         "rotate_refresh_tokens": flag,
+        "require_proof_of_possession": flag,
     },
 )
 GRANT = Kind(
@@ -233,6 +249,14 @@ ABOUT: Mapping[Rule, str] = {
     Rule.WEB_TOKEN_LIFETIME: "web_token_lifetime",
     Rule.USER_ACCESS: "user_access",
     Rule.CLIENT_ACCESS: "client_access",
+    Rule.POSSESSION_MECHANISM: "proof_of_possession",
+    Rule.POSSESSION_REQUIRED_FOR: "proof_of_possession",
+    Rule.ENCRYPTION_FORMAT: "token_encryption",
+    Rule.ENCRYPTION_ALGORITHM: "token_encryption",
+    Rule.ENCRYPTION_KEY: "token_encryption",
+    Rule.ENCRYPTION_KEY_LENGTH: "token_encryption",
+    Rule.ENCRYPTION_KEY_NAME: "token_encryption",
+    Rule.ENCRYPTION_KEY_PRIVATE: "token_encryption",
     Rule.PERMISSIONS_NEED_RBAC: "permissions_in_token",
     Rule.PERMISSIONS_COUNT: "permissions",
     Rule.PERMISSION_LENGTH: "permissions",

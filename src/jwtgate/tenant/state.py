@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import stat
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -25,10 +26,14 @@ from cryptography.hazmat.primitives.serialization import (
 
 from .apis import Api
 from .applications import Application, ClientGrant
+from .encryption import TokenEncryption
 from .errors import Rule, TenantError
 from .people import Organization, Role, User
+from .possession import ProofOfPossession
 from .registry import Change, Record, RefreshToken, Table
 from .signing import KeyRole, SigningKey
+
+T = TypeVar("T")
 
 APPLICATION_ID = 0x6A777467  # "jwtg", by which SQLite knows whose file it is
 FILE_MODE = 0o600  # it holds private keys, secrets and passwords
@@ -48,6 +53,9 @@ MIGRATIONS: Sequence[Sequence[str]] = (
             kid TEXT NOT NULL, private_key TEXT NOT NULL, certificate TEXT NOT NULL
         )""",
     ),
+    # An API has its proof of possession and its encryption key, an application whether it must show a key, a refresh
+    # token whose it is: members that a record may have, and that an earlier version could not read.
+    (),
 )
 SCHEMA = len(MIGRATIONS)
 
@@ -64,9 +72,10 @@ FAULTS: Mapping[int, Rule] = {
 class StateFile:
     """Keeps a tenant: `with StateFile("tenant.db") as state: tenant = Tenant(keeper=state)`.
 
-    A file that is not there is made, readable by its owner alone: private keys, secrets, passwords and refresh
-    tokens stand in it as they are. Until it is closed, or the process ends, nobody else can open it. A change is on
-    the disk before it is seen. May be used by several threads. Authorization codes and logins under way are not in it.
+    A file that is not there is made, and every one is made readable by its owner alone: private keys, secrets,
+    passwords and refresh tokens stand in it as they are. Until it is closed, or the process ends, nobody else can open
+    it. A change is on the disk before it is seen. May be used by several threads. Authorization codes and logins under
+    way are not in it.
 
     Raises TenantError for a file that cannot be had, is in use, was made by something else or by a later version,
     or is damaged; a file that is refused stays as it was.
@@ -86,6 +95,7 @@ class StateFile:
             )
         try:
             self._open()
+            self._close_to_others()
         except BaseException:
             self._connection.close()
             raise
@@ -160,6 +170,14 @@ class StateFile:
                     self._connection.execute(statement)
             self._connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             self._connection.execute(f"PRAGMA user_version = {SCHEMA}")
+
+    def _close_to_others(self) -> None:
+        # Only now: a file that is refused stays as it was. By its path, for the same reason as in `_make`.
+        try:
+            if stat.S_IMODE(self._path.stat().st_mode) != FILE_MODE:
+                self._path.chmod(FILE_MODE)
+        except OSError as fault:
+            raise TenantError(Rule.STATE_FILE, str(self._path)) from fault
 
     def _version(self) -> int:
         owner, version, things = (
@@ -243,6 +261,8 @@ def _api(members: dict[str, Any]) -> Api:
             **members,
             "permissions": MappingProxyType(members["permissions"]),
             "test_application": _application(members["test_application"]),
+            "proof_of_possession": _optional(ProofOfPossession, members.get("proof_of_possession")),
+            "token_encryption": _optional(TokenEncryption, members.get("token_encryption")),
         }
     )
 
@@ -271,6 +291,10 @@ def _organization(members: dict[str, Any]) -> Organization:
 
 def _refresh_token(members: dict[str, Any]) -> RefreshToken:
     return RefreshToken(**_with_tuples(members, "scopes"))
+
+
+def _optional(make: Callable[..., T], members: dict[str, Any] | None) -> T | None:
+    return None if members is None else make(**members)
 
 
 def _with_tuples(members: dict[str, Any], *names: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
@@ -14,6 +15,7 @@ from . import identifiers, metadata, signing
 from .apis import Api
 from .applications import Application
 from .authorization import Authorizations, Redirect, Showing
+from .binding import NOTHING, Shown, check_thumbprint, thumbprint_of
 from .books import Books
 from .codes import Codes
 from .directory import Directory
@@ -23,6 +25,7 @@ from .exchange import Granted, begin_family, decide, granted_to_user, with_famil
 from .issuing import TYPES, Claims, access_claims, id_claims, profile_claims
 from .opaque import OpaqueTokens
 from .people import Organization, User
+from .proofs import Proofs
 from .refusals import TokenRefused, grant_type_not_allowed, unknown_service, wrong_access_token
 from .registry import Keeper
 from .scopes import read_asked, scope_names
@@ -69,7 +72,10 @@ class Tenant(Directory):
         self._serving = threading.Lock()
         self._keys = SigningKeys(lambda: self.domain, keeper)
         super().__init__(lambda: self.issuer, keeper)
-        self._books = Books(registry=self._registry, codes=Codes(clock), organization_names=organization_names)
+        self._proofs = Proofs(clock)
+        self._books = Books(
+            registry=self._registry, codes=Codes(clock), proofs=self._proofs, organization_names=organization_names
+        )
         self._authorizations = Authorizations(self._books, partial(self._respond, id_token=False))
         self._opaque = OpaqueTokens()
 
@@ -153,7 +159,8 @@ class Tenant(Directory):
             refused(self._registry, request, fault)
             raise
         issued(request, granted)
-        return self._respond(granted)
+        nonce = self._proofs.next_nonce(request.shown, public=granted.application.is_public)
+        return replace(self._respond(granted), dpop_nonce=nonce)
 
     def client_credentials(
         self,
@@ -162,13 +169,18 @@ class Tenant(Directory):
         scope: str | None = None,
         *,
         organization: Organization | str | None = None,
+        jkt: str | None = None,
+        certificate: bytes | None = None,
     ) -> TokenResponse:
         """A token for a machine: the request that the application would send, decided as at the endpoint.
 
         api: or any identifier, also one that is not registered. scope: separated by spaces; like Auth0's, the
-        answer holds all that was granted, however few of it were asked for. Raises TokenRefused.
+        answer holds all that was granted, however few of it were asked for.
+        jkt: the thumbprint of the key of which the application would send a DPoP proof (RFC 7638, SHA-256).
+        certificate: that of its TLS connection, in DER. Raises TokenRefused.
         """
-        return self.token(self._request(application, _machine_parameters(api, scope, organization)))
+        parameters = _machine_parameters(api, scope, organization)
+        return self.token(self._request(application, parameters, _shown(jkt, certificate)))
 
     def password(
         self,
@@ -178,10 +190,13 @@ class Tenant(Directory):
         scope: str | None = None,
         *,
         organization: Organization | str | None = None,
+        jkt: str | None = None,
+        certificate: bytes | None = None,
     ) -> TokenResponse:
         """A token for a user who tells the application their password, decided as at the endpoint.
 
-        Raises TokenRefused, also to an application that was not given this grant.
+        jkt, certificate: see `client_credentials`. Raises TokenRefused, also to an application that was not given
+        this grant.
         """
         parameters = {
             "grant_type": "password",
@@ -191,7 +206,7 @@ class Tenant(Directory):
             "scope": scope,
             "organization": _organization(organization),
         }
-        return self.token(self._request(application, parameters))
+        return self.token(self._request(application, parameters, _shown(jkt, certificate)))
 
     def authorization_code(
         self,
@@ -201,20 +216,33 @@ class Tenant(Directory):
         scope: str | None = None,
         *,
         organization: Organization | str | None = None,
+        jkt: str | None = None,
+        certificate: bytes | None = None,
     ) -> TokenResponse:
         """A token for a user who logs in at `/authorize` and agrees: what comes of it, without a browser.
 
-        api: None for a token that only /userinfo takes. Raises TokenRefused.
+        api: None for a token that only /userinfo takes. jkt, certificate: see `client_credentials`.
+        Raises TokenRefused.
         """
-        return self._respond(self._logged_in(application, api, user, scope, organization))
+        shown = _shown(jkt, certificate)
+        return self._respond(self._logged_in(application, api, user, scope, organization, shown=shown))
 
-    def refresh(self, application: Application, refresh_token: str, scope: str | None = None) -> TokenResponse:
+    def refresh(
+        self,
+        application: Application,
+        refresh_token: str,
+        scope: str | None = None,
+        *,
+        jkt: str | None = None,
+        certificate: bytes | None = None,
+    ) -> TokenResponse:
         """A new token for a refresh token, decided as at the endpoint.
 
-        scope: fewer than were asked for at the login. Raises TokenRefused.
+        scope: fewer than were asked for at the login. jkt, certificate: see `client_credentials`.
+        Raises TokenRefused.
         """
         parameters = {"grant_type": "refresh_token", "refresh_token": refresh_token, "scope": scope}
-        return self.token(self._request(application, parameters))
+        return self.token(self._request(application, parameters, _shown(jkt, certificate)))
 
     def claims(
         self,
@@ -224,15 +252,18 @@ class Tenant(Directory):
         *,
         user: User | None = None,
         organization: Organization | str | None = None,
+        jkt: str | None = None,
+        certificate: bytes | None = None,
     ) -> Claims:
         """What `client_credentials`, or with a user `authorization_code`, would sign: to be changed and signed.
 
         Raises TokenRefused.
         """
+        shown = _shown(jkt, certificate)
         if user is None:
-            request = self._request(application, _machine_parameters(api, scope, organization))
+            request = self._request(application, _machine_parameters(api, scope, organization), shown)
             return self._claims(decide(self._books, request))
-        return self._claims(self._logged_in(application, api, user, scope, organization))
+        return self._claims(self._logged_in(application, api, user, scope, organization, shown=shown))
 
     def sign(
         self,
@@ -268,6 +299,19 @@ class Tenant(Directory):
         present = {name: value for name, value in stated.items() if value is not None}
         return signing.compact(present, claims, signer)
 
+    def encrypt(self, token: str, api: Api, *, header: Mapping[str, Any] | None = None) -> str:
+        """A compact JWE of this token, whatever it is, with the encryption key that the API has now.
+
+        header: members that replace or join alg, enc, kid and cty; None takes one away. They say what they say and
+            do not change how it is encrypted.
+
+        Raises TenantError for an API whose tokens are not encrypted.
+        """
+        encryption = self._own_api(api).token_encryption
+        if encryption is None:
+            raise TenantError(Rule.ENCRYPTION_OFF, api.identifier)
+        return encryption.encrypt(token, header=header)
+
     # Documents and doors
 
     def jwks(self) -> dict[str, Any]:
@@ -278,13 +322,16 @@ class Tenant(Directory):
         """The discovery document of the issuer as it is now."""
         return metadata.discovery(self.issuer)
 
-    def transport(self) -> TenantTransport:
-        """This tenant without a socket, for httpx.Client and httpx.AsyncClient; each has a log of its own."""
+    def transport(self, *, client_certificate: bytes | None = None) -> TenantTransport:
+        """This tenant without a socket, for httpx.Client and httpx.AsyncClient; each has a log of its own.
+
+        client_certificate: that of every connection through it, in DER, as if it were TLS.
+        """
         # Here and not above: a tenant that only signs needs no HTTP library.
         from .endpoints import Endpoints  # noqa: PLC0415
         from .transport import TenantTransport  # noqa: PLC0415
 
-        return TenantTransport(Endpoints(self))
+        return TenantTransport(Endpoints(self), client_certificate)
 
     def serve(self, host: str = "127.0.0.1", port: int = 0, *, allow_beyond_loopback: bool = False) -> Server:
         """This tenant over HTTP, from now until the server is closed: `with tenant.serve() as server`.
@@ -317,9 +364,13 @@ class Tenant(Directory):
         """What the page's form comes to. Raises TokenRefused for what is shown to the user."""
         return self._authorizations.finish(pairs, browser)
 
-    def userinfo(self, token: str) -> Claims:
-        """What `/userinfo` answers to an access token that may be used there. Raises TokenRefused."""
+    def userinfo(self, token: str, *, scheme: str = "Bearer", shown: Shown = NOTHING) -> Claims:
+        """What `/userinfo` answers to an access token that may be used there.
+
+        scheme, shown: under which it was sent, and what shows who sent it. Raises TokenRefused.
+        """
         claims = read_access_token(token, opaque=self._opaque, jwks=self.jwks(), issuer=self.issuer, now=self._clock())
+        self._proofs.check_binding(token, claims, scheme, shown)
         user = self._registry.user(claims["sub"])
         if user is None:
             raise wrong_access_token("it belongs to nobody here")
@@ -332,12 +383,19 @@ class Tenant(Directory):
         if granted.family is not None and user is not None:
             refresh_token = begin_family(self._books, granted, user, granted.family)
         return TokenResponse(
-            access_token=self._opaque.seal(claims, self.issuer) if api is None else self.sign(claims, api=api),
+            access_token=self._opaque.seal(claims, self.issuer) if api is None else self._sealed(claims, api),
             refresh_token=refresh_token,
             id_token=self._id_token(granted) if id_token else None,
             scope=" ".join(granted.scopes) or None,
             expires_in=granted.lifetime,
+            # RFC 9449 section 5; and as with Auth0 also for a token that is bound to a certificate.
+            token_type="Bearer" if granted.confirmation is None else "DPoP",
         )
+
+    def _sealed(self, claims: Claims, api: Api) -> str:
+        """Signed and, for an API that has an encryption key, encrypted."""
+        signed = self.sign(claims, api=api)
+        return signed if api.token_encryption is None else api.token_encryption.encrypt(signed)
 
     def _claims(self, granted: Granted) -> Claims:
         return access_claims(granted, self.issuer, self._clock(), organization_names=self._books.organization_names)
@@ -348,13 +406,13 @@ class Tenant(Directory):
         names = self._books.organization_names
         return self.sign(id_claims(granted, granted.user, self.issuer, self._clock(), organization_names=names))
 
-    def _request(self, application: Application, parameters: Mapping[str, str | None]) -> TokenRequest:
+    def _request(self, application: Application, parameters: Mapping[str, str | None], shown: Shown) -> TokenRequest:
         """As the application would send it, with the secret that it has now; one of another tenant has its own."""
         sender = self._registry.application(application.client_id) or application
         credentials = Credentials(
             method=sender.token_endpoint_auth, client_id=sender.client_id, client_secret=sender.client_secret
         )
-        return TokenRequest(parameters=_present(parameters), credentials=credentials)
+        return TokenRequest(parameters=_present(parameters), credentials=credentials, shown=shown)
 
     def _logged_in(
         self,
@@ -363,6 +421,8 @@ class Tenant(Directory):
         user: User,
         scope: str | None,
         organization: Organization | str | None,
+        *,
+        shown: Shown,
     ) -> Granted:
         own = self._own_application(application)
         if "authorization_code" not in own.grant_types:
@@ -377,8 +437,15 @@ class Tenant(Directory):
             by_name=self._books.organization_names,
             unknown=unknown_service,
         )
-        granted = granted_to_user(self._books, asked, self._own_user(user))
+        sender = self._proofs.sender_of(shown, public=own.is_public)
+        granted = granted_to_user(self._books, asked, self._own_user(user), sender=sender)
         return with_family(granted, identifiers.new_family())
+
+
+def _shown(jkt: str | None, certificate: bytes | None) -> Shown:
+    """What an application would show, in place of a proof and of a connection. Raises TenantError."""
+    check_thumbprint(jkt)
+    return Shown(jkt=jkt, x5t=None if certificate is None else thumbprint_of(certificate))
 
 
 def _machine_parameters(

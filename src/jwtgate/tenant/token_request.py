@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, unquote_plus
 
 from .applications import TokenEndpointAuth
+from .binding import NOTHING, Shown
 from .refusals import TokenRefused, malformed, wrong_credentials
 
 FIELDS = 100  # parameters in a form
@@ -25,10 +26,14 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenRequest:
-    """parameters: those of the body that have a value. credentials: None when none came."""
+    """parameters: those of the body that have a value. credentials: None when none came.
+
+    shown: what it shows of who sent it.
+    """
 
     parameters: Mapping[str, str] = field(repr=False)
     credentials: Credentials | None
+    shown: Shown = NOTHING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +41,8 @@ class TokenResponse:
     """A token, and what is said beside it.
 
     refresh_token, id_token: None where there is none. scope: None when none was granted. expires_in: seconds.
+    token_type: "DPoP" for a token that is bound to a key or, as with Auth0, to a certificate; else "Bearer".
+    dpop_nonce: for the sender's next proof; it stands beside the body.
     """
 
     access_token: str = field(repr=False)
@@ -44,6 +51,7 @@ class TokenResponse:
     scope: str | None
     expires_in: int
     token_type: str = "Bearer"
+    dpop_nonce: str | None = None
 
     @property
     def body(self) -> dict[str, str | int]:
@@ -59,7 +67,7 @@ class TokenResponse:
         return {name: value for name, value in members.items() if value is not None}
 
 
-def read_token_request(media_type: str, body: bytes, authorization: str | None) -> TokenRequest:
+def read_token_request(media_type: str, body: bytes, authorization: str | None, shown: Shown) -> TokenRequest:
     """media_type: without parameters, lower case. authorization: the header's value, if there was one.
 
     Raises TokenRefused.
@@ -68,7 +76,7 @@ def read_token_request(media_type: str, body: bytes, authorization: str | None) 
     if parse is None:
         raise malformed(f"The body must be of type {' or '.join(PARSERS)}")
     parameters = once_each(parse(body))
-    return TokenRequest(parameters=parameters, credentials=_credentials(parameters, authorization))
+    return TokenRequest(parameters=parameters, credentials=_credentials(parameters, authorization), shown=shown)
 
 
 def read_form(content: bytes) -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@ from urllib.parse import unquote_to_bytes
 import httpx
 from werkzeug.test import run_wsgi_app
 
-from .endpoints import Endpoints
+from .endpoints import CERTIFICATE, Endpoints
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -22,10 +22,13 @@ class TenantTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
     It knows the tenant's issuer and no other host: everything else raises httpx.ConnectError, as if there
     were no network. The tenant answers in the caller's thread, at once; only the first answer that needs a key
     takes tens of milliseconds, in which the key is made.
+
+    client_certificate: that of every connection through it, in DER.
     """
 
-    def __init__(self, endpoints: Endpoints) -> None:
+    def __init__(self, endpoints: Endpoints, client_certificate: bytes | None = None) -> None:
         self._endpoints = endpoints
+        self._client_certificate = client_certificate
 
     @property
     def requests(self) -> list[tuple[str, str]]:
@@ -42,7 +45,9 @@ class TenantTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
         issuer = httpx.URL(self._endpoints.issuer)
         if _origin(request.url) != _origin(issuer):
             raise httpx.ConnectError(f"only {issuer} can be reached through this transport", request=request)
-        content, status, headers = run_wsgi_app(self._endpoints, _environ(request, body), buffered=True)
+        environ = _environ(request, body)
+        environ[CERTIFICATE] = self._client_certificate
+        content, status, headers = run_wsgi_app(self._endpoints, environ, buffered=True)
         return httpx.Response(
             int(status.split(" ")[0]), headers=list(headers), content=b"".join(content), request=request
         )

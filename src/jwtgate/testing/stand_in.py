@@ -216,6 +216,8 @@ def standing_in(
     IssuerKeys.find = _find  # type: ignore[method-assign]
     IssuerKeys.refresh = _refresh  # type: ignore[method-assign]
     IssuerKeys.ready = _ready  # type: ignore[method-assign]
+    # What was verified with the one kind of keys is not remembered with the other.
+    IssuerKeys.in_use = property(_in_use, _take_in_use)  # type: ignore[assignment]
     try:
         yield stand_in
     finally:
@@ -224,6 +226,7 @@ def standing_in(
             IssuerKeys.find = _find_really  # type: ignore[method-assign]
             IssuerKeys.refresh = _refresh_really  # type: ignore[method-assign]
             IssuerKeys.ready = _ready_really  # type: ignore[method-assign]
+            del IssuerKeys.in_use  # type: ignore[misc]
 
 
 _standing: list[StandIn] = []  # in this process, oldest first
@@ -250,6 +253,16 @@ def _refresh(self: IssuerKeys, now: float) -> LoadKeys | None:
 
 def _ready(self: IssuerKeys, now: float) -> bool:
     return _ready_really(self, now) if _stood_in(self) is None else True
+
+
+def _in_use(self: IssuerKeys) -> KeySet | SharedSecret | None:
+    keys = _stood_in(self)
+    real: KeySet | SharedSecret | None = vars(self)["in_use"]
+    return real if keys is None else keys
+
+
+def _take_in_use(self: IssuerKeys, keys: KeySet | SharedSecret | None) -> None:
+    vars(self)["in_use"] = keys
 
 
 def _new_tenant() -> Tenant:
