@@ -30,6 +30,7 @@ REST_SECONDS: Final = 1.0  # after it has not answered in time, in which it is n
 CONNECTIONS: Final = 64  # for threads, and for each event loop
 APART: Final = 30.0  # seconds that the clocks of two hosts may differ: a proof is remembered for so much longer
 MALFORMED: Final = "must be a URL such as redis://host:6379/0"
+TRIMMED: Final = 16  # revocations that go at most with each new one, once they have expired
 FIRST: Final = "0-0"  # before every entry of a stream
 # What a URL may say beside host, port and database. Others would change what the answers look like.
 PARAMETERS: Final = frozenset(
@@ -107,14 +108,14 @@ class RedisStore(Store, Forking):
     def revoke(self, revocation: Revocation, now: float) -> None:
         with self._asking():
             client = self._threads()
-            oldest = client.xrange(self._revocations, count=PAGE)
+            oldest = client.xrange(self._revocations, count=TRIMMED)
             client.xadd(self._revocations, _fields(revocation), minid=_first_alive(oldest, now), approximate=False)
 
     async def revoke_async(self, revocation: Revocation, now: float) -> None:
         with self._asking():
             async with asyncio.timeout(TOTAL_SECONDS):
                 client = await self._tasks()
-                oldest = await client.xrange(self._revocations, count=PAGE)
+                oldest = await client.xrange(self._revocations, count=TRIMMED)
                 least = _first_alive(oldest, now)
                 await client.xadd(self._revocations, _fields(revocation), minid=least, approximate=False)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import tempfile
@@ -34,6 +35,7 @@ CREATE INDEX IF NOT EXISTS jwtgate_proofs_by_expiry ON jwtgate_proofs (expires);
 CREATE TABLE IF NOT EXISTS jwtgate_revocations (
     mark INTEGER PRIMARY KEY AUTOINCREMENT, api BLOB NOT NULL, document TEXT NOT NULL, kept_until REAL NOT NULL
 );
+CREATE INDEX IF NOT EXISTS jwtgate_revocations_by_expiry ON jwtgate_revocations (kept_until);
 CREATE TABLE IF NOT EXISTS jwtgate_store (id TEXT NOT NULL);
 INSERT INTO jwtgate_store SELECT lower(hex(randomblob(8))) WHERE NOT EXISTS (SELECT * FROM jwtgate_store);
 COMMIT;
@@ -158,7 +160,7 @@ class SqliteStore(Store, Forking):
                 connection = idle.pop()
             except IndexError:
                 return Connection(self.path)
-            # What is written to a file that was deleted or replaced, nobody else sees.
+            # What is written to a file that was moved, deleted or replaced, nobody else sees.
             if connection.place == place:
                 return connection
             connection.close()
@@ -174,17 +176,20 @@ class SqliteStore(Store, Forking):
 class Connection(sqlite3.Connection):
     """An open file with our tables in it. place: which file it is; name: a random one that it was given when new."""
 
-    place: tuple[int, int] | None
+    place: tuple[int, int]
     name: str
 
     def __init__(self, path: str) -> None:
         _create(path)
+        place = _place(path)
         deadline = time.monotonic() + BUSY_SECONDS
         # `isolation_level=None`: each statement is a transaction of its own.
         super().__init__(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
             self._prepare(deadline)
-            self.place = _place(path)
+            if place is None or _place(path) != place:
+                raise FileNotFoundError(errno.ENOENT, "moved, deleted or replaced while it was opened")
+            self.place = place
         except BaseException:
             self.close()
             raise

@@ -190,6 +190,10 @@ class Driver(Generic[R]):
             **({"not_before": now} if "subject" in given else {}),
             **given,
         }
+        known = [issuer.url for issuer in self.settings.issuers]
+        if self.settings.resolver is None and about["issuer"] not in known:
+            # Spelt in another way it would revoke nothing, and nobody would see that.
+            raise SettingsError("revocation", f"issuer must be {' or '.join(known)}", about["issuer"])
         for name in ("not_before", "expires"):
             if name in about:
                 about[name] = _seconds_of(about[name])
@@ -294,7 +298,11 @@ def _told_by(token: AccessToken) -> dict[str, Any]:
 
 
 def _seconds_of(time: datetime | float) -> float:
-    return time.timestamp() if isinstance(time, datetime) else time
+    if not isinstance(time, datetime):
+        return time
+    if time.utcoffset() is None:
+        raise SettingsError("revocation", "a time must be an aware datetime, or seconds since the epoch", time)
+    return time.timestamp()
 
 
 def _seed() -> float:

@@ -42,7 +42,7 @@ from .watching import log_refusal
 T = TypeVar("T")
 
 CLOSING_SECONDS = 1.0  # that `close` waits for what it has broken off
-ASYNC_RESOLVER = "must not be async here: that needs an AsyncVerifier"
+ASYNC_HERE = "must not be async here: that needs an AsyncVerifier"
 SHORTEST_ALARM = 1.0  # seconds between two looks at whether keys are due
 
 
@@ -125,6 +125,7 @@ class Verifier(Driver[Cut]):
     def warm_up(self) -> Status:
         """Load what is missing or due of all issuers in the settings, at once, and say how it went."""
         flights = [self._board(effect)[0] for effect in self._wanted()]
+        self._revoking.warm_up()
         wait([flight.landed for flight in flights if flight is not None], LONGEST_FLIGHT)
         return self.status()
 
@@ -148,7 +149,9 @@ class Verifier(Driver[Cut]):
 
     def _begin(self) -> None:
         if inspect.iscoroutinefunction(self.settings.resolver):
-            raise SettingsError("resolver", ASYNC_RESOLVER)
+            raise SettingsError("resolver", ASYNC_HERE)
+        if any(inspect.iscoroutinefunction(key.ask) for key in self.settings.keys_for_decryption):
+            raise SettingsError("decryption_keys", ASYNC_HERE)
 
     def _told(self, flow: Flow[AccessToken]) -> AccessToken:
         try:
@@ -254,7 +257,7 @@ class Verifier(Driver[Cut]):
             found = effect.resolver(effect.stated, effect.request)
             if inspect.isawaitable(found):
                 getattr(found, "close", bool)()  # nobody will ever await it
-                raise SettingsError("resolver", ASYNC_RESOLVER)
+                raise SettingsError("resolver", ASYNC_HERE)
         except Exception as error:
             raise self._failed_to_resolve(error) from error
         return found
@@ -270,7 +273,7 @@ class Verifier(Driver[Cut]):
             found = effect.decrypt(effect.encrypted_key, effect.algorithm)
             if inspect.isawaitable(found):
                 getattr(found, "close", bool)()  # nobody will ever await it
-                raise SettingsError("decryption_keys", ASYNC_RESOLVER)
+                raise SettingsError("decryption_keys", ASYNC_HERE)
         except ValueError as error:
             return self._undecrypted(error)
         except Exception as error:
@@ -359,6 +362,8 @@ class AsyncVerifier(Driver["asyncio.Task[None]"]):
         """Load what is missing or due of all issuers in the settings, at once, and say how it went."""
         flights = [self._board(effect)[0] for effect in self._wanted()]
         landed = [asyncio.wrap_future(flight.landed) for flight in flights if flight is not None]
+        if self._store.shared:
+            await asyncio.to_thread(self._revoking.warm_up)
         if landed:
             await asyncio.wait(landed, timeout=LONGEST_FLIGHT)
         return self.status()

@@ -17,6 +17,7 @@ from ..stores import Changes, Store
 from .clock import Clock
 from .watching import log
 
+FIRST_SECONDS: Final = 0.25  # that the first request of a process waits for the first reading
 CLOSING_SECONDS: Final = 1.0  # that `close` waits for a reading that is under way
 NO_ROOM: Final = "more revocations than this process keeps"
 UNREADABLE: Final = "{} revocations cannot be read: perhaps a newer version wrote them"
@@ -29,14 +30,15 @@ class Revoking:
     is served, or refused with 503, while the store could not be read for longer; tell: called with each event, perhaps
     by another thread.
 
-    What the store holds is read by one daemon thread, which the first request starts. It ends when this is closed, or
-    when nobody holds it any more. A store that is not shared is read when this is made, and told between those who use
-    the same one.
+    What the store holds is read by one daemon thread, which the first request starts, and waits for a moment; no other
+    does. It ends when this is closed, or when nobody holds it any more. A store that is not shared is read when this is
+    made, and told between those who use the same one.
     """
 
     _reader: threading.Thread | None
     _ended: queue.SimpleQueue[None]
     _idle: bool  # whether the next request is to start the thread
+    _cold: bool  # or is to wait a moment for the first reading
 
     def __init__(
         self, store: Store, *, delay: float, outage: Outage, clock: Clock, tell: Callable[[KeyEvent], None]
@@ -48,8 +50,7 @@ class Revoking:
         self._clock = clock
         self._tell = tell
         self._mark = ""
-        # Monotonic seconds: of the last good reading, of the thread's beginning, of the first bad reading in a row.
-        self._read_at = self._begun_at = float("-inf")
+        self._read_at = float("-inf")  # monotonic seconds: of the last good reading; of the first bad one in a row
         self._unread_since: float | None = None
         self.forked()
         _USERS.setdefault(store, weakref.WeakSet()).add(self)
@@ -60,15 +61,27 @@ class Revoking:
 
     def check(self, claims: Mapping[str, Any]) -> None:
         """Is this token, whose other checks are done, taken no more? Raises RevokedToken, StoreUnavailable."""
-        if self._idle:
-            self.begin()
+        if self._cold:
+            self._warm()
         if self._refuses and not self.fresh(self._clock.monotonic()):
             raise StoreUnavailable(f"the revocations of other processes were not read for {self._delay:g} s")
         self.revocations.check(claims)
 
     def fresh(self, now: float) -> bool:
-        """Is what is known here no older than `delay`? The first reading has that time too. now: monotonic seconds."""
-        return not self._store.shared or now - max(self._read_at, self._begun_at) <= self._delay
+        """Is what is known here no older than `delay`? now: monotonic seconds."""
+        return not self._store.shared or now - self._read_at <= self._delay
+
+    def warm_up(self) -> None:
+        """Have the store read now, and wait for a moment: then no request has to."""
+        if self._cold:
+            self._warm()
+
+    def _warm(self) -> None:
+        """A process that has read nothing yet must not serve what was revoked before it was first asked."""
+        self.begin()
+        if not self.fresh(self._clock.monotonic()):
+            self._first.wait(FIRST_SECONDS)
+        self._cold = self._idle  # who has waited in vain waits no second time
 
     # What an application says
 
@@ -101,6 +114,7 @@ class Revoking:
         """Take in what the store has learnt. False: it cannot be told whether that is all. Raises nothing."""
         with self._reading:
             event = self._read()
+        self._first.set()
         self._say(event)
         return self._unread_since is None
 
@@ -162,18 +176,19 @@ class Revoking:
         known = weakref.ref(self, lambda _: ended.put(None))
         arguments = known, ended, self._delay / 2
         reader = threading.Thread(target=_read_on, args=arguments, name="jwtgate-revocations", daemon=True)
-        now = self._clock.monotonic()
+        self._first.clear()
         try:
             reader.start()
         except RuntimeError:  # none can be had, perhaps because the interpreter ends
-            return self._unread("no thread could be started", now)
-        self._begun_at, self._reader, self._ended, self._idle = now, reader, ended, False
+            self._first.set()
+            return self._unread("no thread could be started", self._clock.monotonic())
+        self._reader, self._ended, self._idle = reader, ended, False
         return None
 
     def close(self) -> None:
         """Read no more. What is known counts on."""
         with self._lock:
-            reader, self._reader, self._idle = self._reader, None, False
+            reader, self._reader, self._idle, self._cold = self._reader, None, False, False
             self._ended.put(None)
         if reader is not None and reader is not threading.current_thread():
             reader.join(CLOSING_SECONDS)
@@ -182,12 +197,13 @@ class Revoking:
         """The thread has come to its end. Unless that was wanted, the next request starts another."""
         with self._lock:
             if self._reader is not None and self._ended is ended:
-                self._reader, self._idle = None, True
+                self._reader, self._idle, self._cold = None, True, True
 
     def reopen(self) -> None:
         """After `close`: the next request has the store read again."""
         with self._lock:
-            self._idle = self._store.shared and self._reader is None
+            if self._store.shared and self._reader is None:
+                self._idle, self._cold = True, True
 
     def forked(self) -> None:
         """After a fork: the thread is the parent's, and the locks may be held by one of its threads."""
@@ -195,7 +211,8 @@ class Revoking:
         self._reading = threading.Lock()
         self._reader = None
         self._ended = queue.SimpleQueue()
-        self._idle = self._store.shared
+        self._first = threading.Event()
+        self._idle = self._cold = self._store.shared
 
 
 # By store, who uses it in this process: a revocation counts for all of them at once.
