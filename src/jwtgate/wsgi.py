@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from .admission import NOT_READY, READY, admit, keep, recall, refuse, told, verifier_for
+from .admission import NOT_READY, PATH, READY, admit, keep, recall, refuse, tell, verifier_for
 from .core.access import Requirement
 from .core.errors import AuthError, Refusal
 from .core.mtls import certificate_of_pem
@@ -58,7 +58,7 @@ class JwtGateMiddleware:
         self._on_refusal = on_refusal
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Body:
-        return answer_errors(self._pass, self._answer, environ, start_response)
+        return answer_errors(self._pass, self._answer, environ, telling(environ, self._settings, start_response))
 
     def _pass(self, environ: WSGIEnvironment, start_response: StartResponse) -> Body:
         verdict = self._verdict(environ)
@@ -67,7 +67,7 @@ class JwtGateMiddleware:
             environ.setdefault(TOKEN, None)
         else:
             environ[TOKEN] = admit(outcome_of(environ, self._verifier), verdict.requirement)
-        return self._app(environ, telling(environ, self._settings, start_response))
+        return self._app(environ, start_response)
 
     def _verdict(self, environ: WSGIEnvironment) -> Verdict:
         if environ["REQUEST_METHOD"] == "OPTIONS" and is_preflight(request_of(environ)):
@@ -124,7 +124,7 @@ def _url(environ: WSGIEnvironment) -> str:
     sent, query = _sent(environ), environ.get("QUERY_STRING")
     if sent is None:
         # Latin-1, as PEP 3333 hands octets over.
-        path = quote(f"{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}", safe="/;=,", encoding="latin-1")
+        path = quote(f"{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}", safe=PATH, encoding="latin-1")
         sent = f"{path}?{query}" if query else path
     # On a Unix socket gunicorn makes up a name out of the Host header, which anybody can write.
     name = environ["SERVER_NAME"] if environ.get("REMOTE_ADDR", "-") else ""
@@ -135,7 +135,8 @@ def _url(environ: WSGIEnvironment) -> str:
 def _sent(environ: WSGIEnvironment) -> str | None:
     """What the client asked for, path and query, before anything was decoded; not every server tells."""
     sent: str = environ.get("RAW_URI") or environ.get("REQUEST_URI") or ""
-    return _AUTHORITY.sub("", sent, count=1) or None
+    whole = _AUTHORITY.match(sent)
+    return (sent if whole is None else sent[whole.end() :]) or None
 
 
 def _text(environ: WSGIEnvironment, name: str) -> str:
@@ -182,16 +183,13 @@ def send_refusal(refusal: Refusal, environ: WSGIEnvironment, start_response: Sta
 
 def telling(environ: WSGIEnvironment, settings: ApiSettings, start_response: StartResponse) -> StartResponse:
     """The same, and the answer to a request with a good proof also carries the nonce for its sender's next one."""
-    lines = told(environ, settings)
-    if not lines:
+    if settings.dpop_nonce_key is None:
         return start_response
-    names = {name.lower() for name, _ in lines}
 
-    def tell(status: str, headers: list[tuple[str, str]], exc_info: Any = None, /) -> Callable[[bytes], object]:
-        kept = [line for line in headers if line[0].lower() not in names]
-        return start_response(status, [*kept, *lines], exc_info)
+    def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None, /) -> Callable[[bytes], object]:
+        return start_response(status, tell(headers, environ, settings), exc_info)
 
-    return tell
+    return start
 
 
 def answer_errors(

@@ -11,6 +11,7 @@ from jwtgate import (
     AccessToken,
     ApiSettings,
     AuthError,
+    InsufficientScope,
     Issuer,
     NonceRequired,
     ProofOfPossession,
@@ -162,6 +163,34 @@ def test_another_certificate_than_the_bound_one_is_refused(scheme: str) -> None:
 def test_another_key_than_the_bound_one_is_refused() -> None:
     sent = request(KEY_TOKEN, OTHER.proof("GET", URL, KEY_TOKEN))
     assert answer(sent, api("dpop")) == "BindingRejected DPoP"
+
+
+def test_what_a_token_does_not_allow_is_told_on_the_scheme_that_was_used() -> None:
+    settings = api("dpop", "mtls")
+    for sent, scheme in (
+        (request(KEY_TOKEN, HOLDER.proof("GET", URL, KEY_TOKEN)), "DPoP"),
+        (request(CERTIFICATE_TOKEN, certificate=HOLDER.certificate), "DPoP"),
+        (request(CERTIFICATE_TOKEN, scheme="Bearer", certificate=HOLDER.certificate), "Bearer"),
+        (request(PLAIN_TOKEN, scheme="Bearer"), "Bearer"),
+    ):
+        with pytest.raises(InsufficientScope) as refused:
+            ask(sent, settings).require("admin:all")
+        blamed = [value.split(" ")[0] for _, value in refused.value.headers if "error=" in value]
+        assert blamed == [scheme]
+
+
+def test_the_method_and_the_url_of_a_request_break_no_log_line() -> None:
+    for method, url in (("GET", "https://api.test/a\nb\r\u2028c"), ("GE\nT", URL)):
+        sent = Request(method, url, request(KEY_TOKEN, HOLDER.proof("POST", URL, KEY_TOKEN)).headers)
+        with pytest.raises(AuthError) as refused:
+            ask(sent, api("dpop"))
+        assert str(refused.value).isascii()
+        assert str(refused.value).isprintable()
+
+
+def test_a_request_has_a_method_and_a_url() -> None:
+    for sent in (Request("GET", None, []), Request(None, URL, []), Request(b"GET", URL, [])):  # type: ignore[arg-type]
+        assert answer(sent, api("dpop")) == "InvalidRequest Bearer"
 
 
 def test_what_was_proved_is_on_the_token() -> None:

@@ -62,6 +62,12 @@ def test_where_the_first_address_has_no_such_page_the_second_is_asked(status: in
     assert found(documents) == (SECOND, [FIRST, SECOND])
 
 
+@pytest.mark.parametrize("documents", [{FIRST: described(ISSUER.url)}, {FIRST: FetchFailed("x", "status", 404)}])
+def test_metadata_ages_from_now_whichever_address_has_it(documents: dict[str, Any]) -> None:
+    metadata = drive(discover(ISSUER, None, NOW, again=False), documents={SECOND: described(ISSUER.url), **documents})
+    assert (metadata.jwks_uri, metadata.read_at) == (KEYS, NOW)
+
+
 @pytest.mark.parametrize(
     "answer",
     [

@@ -465,7 +465,7 @@ def part_of_htu(address: str) -> str:
 
 def test_a_refusal_does_not_show_the_query() -> None:
     error = refused(proof(htu="https://other.test/"), url=f"{URL}?access_token=secret")
-    assert (error.expected, "secret" in str(error)) == (URL, False)
+    assert (error.expected, "secret" in str(error)) == (repr(URL), False)
 
 
 # --- 10: the nonce ---------------------------------------------------------------------------------------------------

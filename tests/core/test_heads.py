@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from jwtgate import ApiSettings, AuthError, Issuer
 from jwtgate.core.binding import Senders
 from jwtgate.core.compact import parse_json
-from jwtgate.core.effects import Moment
+from jwtgate.core.effects import LoadKeys, Moment
 from jwtgate.core.flow import Known, authenticate_token, known_to, remembered_token
 from jwtgate.core.heads import HEAD_SIZE, HEADS, Heads, by_orjson, by_standard_library, quick_object
 from jwtgate.core.keys import Keyring, keys_of
@@ -495,7 +495,7 @@ def filled(limit: int, *tokens: str) -> Remembered:
         drive(authenticate_token(token, PLAIN, keys), MOMENT)
         found = known_to(keys).heads.recognise(token, MOMENT)
         assert found is not None
-        memory.keep(token, *found)
+        memory.keep(token, found)
     return memory
 
 
@@ -506,7 +506,16 @@ def test_it_takes_no_more_room_than_it_has() -> None:
     assert 10 <= len(memory) <= 20
     assert memory.get(tokens[-1], MOMENT) is not None
     assert memory.get(tokens[0], MOMENT) is None
-    assert len(filled(each, tokens[0])) == 0  # half of it is no room for one
+    assert len(filled(each, tokens[0])) == 0  # a quarter of a half of it is no room for one
+
+
+def test_a_token_that_is_too_large_for_its_share_pushes_out_nothing() -> None:
+    small, large = ISSUING.token(), ISSUING.token(sub="large", padding="x" * 9_000)
+    memory = filled(8 * (3 * len(large) + OVERHEAD) - 8, *[small] * 2, *[large] * 9)
+    assert len(memory) == 1
+    assert memory.get(small, MOMENT) is not None
+    bytes_of_one = filled(100_000, *(ISSUING.token(jti=str(number), padding="x" * 900) for number in range(30)))
+    assert len(bytes_of_one) == 100_000 // 8 // (3 * len(ISSUING.token(jti="10", padding="x" * 900)) + OVERHEAD)
 
 
 def test_what_is_used_stays() -> None:
@@ -515,14 +524,14 @@ def test_what_is_used_stays() -> None:
     for other in others:
         found = known_to(warmed(PLAIN)).heads.recognise(other, MOMENT)
         assert found is not None
-        memory.keep(other, *found)
+        memory.keep(other, found)
         assert memory.get(used, MOMENT) is not None
 
 
 def test_one_caller_with_many_tokens_does_not_push_out_the_others() -> None:
     mine = [ISSUING.token(sub="mine", jti=str(number)) for number in range(MOST_OF_ONE + 20)]
     others = [ISSUING.token(sub=f"user-{number}") for number in range(5)]
-    memory = filled(4 * MOST_OF_ONE * (3 * len(mine[-1]) + OVERHEAD), *others, *mine)
+    memory = filled(16 * MOST_OF_ONE * (3 * len(mine[-1]) + OVERHEAD), *others, *mine)
     assert len(memory) == MOST_OF_ONE + 5
     assert all(memory.get(other, MOMENT) is not None for other in others)
 
@@ -533,3 +542,34 @@ def test_a_token_of_an_older_generation_that_comes_again_joins_the_younger() -> 
     assert tokens[0] in memory._older
     assert memory.get(tokens[0], MOMENT) is not None
     assert tokens[0] in memory._younger
+
+
+def test_a_set_that_comes_while_a_token_is_verified_does_not_vouch_for_it() -> None:
+    """The key was found in the set before; in the one that is in use now it is not."""
+    world = Loading(token_memory_bytes=1_000_000)
+    own = world.keys[ISSUER]
+    other = ISSUING.documents(Issuing(number=2).key().jwk())
+    flow = authenticate_token(ISSUING.token(), world.settings, world.keys)
+    effect: Any = next(flow)
+    for _ in range(9):
+        if isinstance(effect, LoadKeys):
+            drive(own.load(own.begin(), MOMENT), MOMENT, world.documents)
+        elif own.in_use is not None:
+            # Here is the last question of the time: the signature was looked at.
+            drive(own.load(own.begin(), MOMENT), MOMENT, other)
+        try:
+            effect = flow.send(MOMENT)
+        except StopIteration:
+            break
+    world.documents = other
+    known = known_to(world.keys)
+    assert len(known.tokens) == 0
+    assert known.heads.recognise(ISSUING.token(sub="another"), MOMENT) is None
+    assert world.ask(ISSUING.token(sub="another")) == "UnknownKey"
+
+
+def test_a_token_that_is_kept_again_counts_once() -> None:
+    token = ISSUING.token()
+    memory = filled(1_000_000, *[token] * (MOST_OF_ONE + 5))
+    assert [count for count, _ in memory._callers.values()] == [1]
+    assert memory.get(token, MOMENT) is not None

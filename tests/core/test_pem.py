@@ -16,7 +16,7 @@ from jwtgate import ApiSettings, AuthError, Issuer, SettingsError
 from jwtgate.core.effects import Moment
 from jwtgate.core.flow import authenticate_token
 from jwtgate.core.keys import keys_of
-from jwtgate.core.pem import read_pem
+from jwtgate.core.pem import certified, read_pem
 from tests.making import API, ISSUER, KINDS, NOW, Issuing, drive, signing_key
 
 ISSUING = Issuing()
@@ -115,3 +115,12 @@ def test_what_can_verify_nothing_is_refused_at_start_up(document: bytes) -> None
 
 def test_a_text_without_blocks_has_no_keys() -> None:
     assert read_pem(b"") == read_pem(b"nothing of the kind") == []
+
+
+@pytest.mark.parametrize("kind", ["RSA", "P-256"])
+def test_a_certificate_in_a_jwk_is_base64_and_nothing_else(kind: str) -> None:
+    pem = certificate(signing_key(kind).private)
+    text = "".join(pem.decode().splitlines()[1:-1])
+    assert certified(text) == read_pem(pem)[0]
+    # RFC 7517 section 4.7: base64, and not base64url; RFC 4648 section 3.3: other characters are not left out of it.
+    assert [certified(other) for other in ("", text[:-4], f"{text}!", f"{text[:64]}\n{text[64:]}")] == [None] * 4

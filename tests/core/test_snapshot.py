@@ -30,6 +30,15 @@ def test_what_is_written_is_read_again() -> None:
     assert write_snapshot(GOOD).isascii()
 
 
+def test_it_is_written_in_lines_so_that_two_can_be_compared() -> None:
+    assert write_snapshot(GOOD).splitlines()[1] == b' "jwtgate_keys": 1,'
+
+
+def test_one_of_just_the_greatest_size_is_read() -> None:
+    written = write_snapshot(GOOD)
+    assert read_snapshot(written + b" " * (SNAPSHOT_BYTES - len(written))) == GOOD
+
+
 def test_each_entry_is_a_jwk_set_that_anything_else_can_read_too() -> None:
     entry = json.loads(write_snapshot(GOOD))["issuers"][ISSUER]
     assert entry["keys"] == JWKS["keys"]
@@ -66,9 +75,20 @@ def test_anything_else_is_no_snapshot(octets: bytes) -> None:
     assert len(str(refused.value)) < 300
 
 
+@pytest.mark.parametrize("entry", [[], {}, {"keys": []}])
+def test_whose_keys_are_no_good_is_told(entry: Any) -> None:
+    with pytest.raises(ValueError, match=ISSUER):
+        read_snapshot(document(issuers={ISSUER: entry}))
+
+
 def test_of_each_issuer_the_youngest_keys_are_kept() -> None:
     old, young = Kept({"keys": []}, 1.0), Kept(JWKS, 2.0)
     assert merged([{"a": old, "b": young}, {"a": young, "b": old, "c": old}]) == {"a": young, "b": young, "c": old}
+
+
+def test_of_two_that_are_equally_young_the_first_is_kept() -> None:
+    first, second = Kept({"keys": []}, 1.0), Kept(JWKS, 1.0)
+    assert merged([{"a": first}, {"a": second}]) == {"a": first}
 
 
 def test_of_too_many_issuers_those_with_the_youngest_keys_are_kept() -> None:

@@ -14,7 +14,7 @@ from .claims import LATEST, client_of, scopes_of
 from .compact import Signed
 from .errors import AuthError, InsufficientAuthentication, InsufficientScope, SettingsError, listed, shown
 from .possession import ANYBODY, Sender
-from .settings import ApiSettings
+from .settings import ApiSettings, Policy
 from .values import SCOPE_TOKEN
 
 
@@ -24,17 +24,20 @@ class AccessToken:
     The signature, the issuer, the audience, the times and the profile's claims have been checked when there is one.
     """
 
-    __slots__ = ("_raw", "_sender", "_settings", "_signed", "checked_at")
+    __slots__ = ("_policy", "_raw", "_sender", "_settings", "_signed", "checked_at")
 
     def __init__(
         self,
         signed: Signed,
+        policy: Policy,
         settings: ApiSettings,
         checked_at: float,
+        *,
         raw: str | None = None,
         sender: Sender = ANYBODY,
     ) -> None:
         self._signed = signed
+        self._policy = policy
         self._settings = settings
         self._raw = raw
         self._sender = sender
@@ -145,7 +148,7 @@ class AccessToken:
         report = requirement.report(self)
         # Of an application's own requirement that returns nothing, this is an error: it must not pass for a yes.
         if not report.met:
-            raise _refuse(report, self._settings)
+            raise answer(_refusal(report), self._settings, self._sender.scheme)
 
     def allows(self, *requirements: Requirement | str) -> bool:
         """Whether `require` would pass."""
@@ -156,13 +159,10 @@ class AccessToken:
         return f"<AccessToken sub={shown(self.subject)} client_id={shown(self.client_id)}>"
 
 
-def _refuse(report: Report, settings: ApiSettings) -> AuthError:
-    error: AuthError
+def _refusal(report: Report) -> AuthError:
     if report.acr_values or report.max_age is not None:
-        error = InsufficientAuthentication(report.acr_values, report.max_age, report.unmet)
-    else:
-        error = InsufficientScope(report.names, report.missing, report.unmet, "; ".join(report.hints))
-    return answer(error, settings)
+        return InsufficientAuthentication(report.acr_values, report.max_age, report.unmet)
+    return InsufficientScope(report.names, report.missing, report.unmet, "; ".join(report.hints))
 
 
 class Actor:
@@ -325,7 +325,7 @@ class _Authenticated(Requirement):
         found = token._signed.claims.get("auth_time")
         if isinstance(found, int | float) and not isinstance(found, bool) and 0 <= found <= LATEST:
             age = token.checked_at - found
-            leeway = token._settings.policies[token.issuer].leeway
+            leeway = token._policy.leeway
             if -leeway <= age <= self.max_age + leeway:
                 return []
             return [f"the user authenticated {age:.0f} s ago, at most {self.max_age} s are accepted"]

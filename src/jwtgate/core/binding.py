@@ -79,9 +79,11 @@ class Senders:
         if "jkt" in bound:
             _check_key(bound["jkt"], proof, credentials)
         if proof is None:
-            return Sender(certificate_thumbprint=certificate)
+            return Sender(credentials.scheme, certificate_thumbprint=certificate)
         yield from self._remember(proof)
-        return Sender(proof.jkt, certificate, None if self.nonces is None else self.nonces.current(now))
+        return Sender(
+            credentials.scheme, proof.jkt, certificate, None if self.nonces is None else self.nonces.current(now)
+        )
 
     def _proof(self, bound: Mapping[str, str], credentials: Credentials, request: Request, now: float) -> Proof | None:
         if self.proofs is None or credentials.scheme != "DPoP":

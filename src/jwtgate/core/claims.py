@@ -260,7 +260,8 @@ def actor(claims: Claims, policy: Policy, now: float) -> None:
 
 
 # RFC 7800 sections 3.2 to 3.5, RFC 9449 section 6.1, RFC 8705 section 3.1.
-_CONFIRMATIONS = ("jwk", "jwe", "kid", "jku", "jkt", "x5t#S256")
+# And what looks like one: whoever writes a certificate's SHA-1 there means to bind the token.
+_CONFIRMATIONS = ("jwk", "jwe", "kid", "jku", "jkt", "x5t#S256", "x5t")
 # RFC 9449 section 6.1, RFC 8705 section 3.1: SHA-256 in base64url without padding. Of 32 octets, the last character has
 # two bits that must be zero.
 _THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]")

@@ -9,7 +9,7 @@ from hashlib import sha256
 from typing import Any, Final
 
 from .compact import CLAIMS_DEPTH, CLAIMS_MEMBERS, Object, decode_base64url, parse, parse_json
-from .errors import BadSignature, HeaderRejected, InvalidProof, InvalidToken, MalformedToken, NonceRequired
+from .errors import BadSignature, HeaderRejected, InvalidProof, InvalidToken, MalformedToken, NonceRequired, shown
 from .jwk import UnusableKey, VerificationKey, read_proof_key
 from .nonces import Nonces
 from .uri import same_target
@@ -104,9 +104,9 @@ def check_proof(
     key = _read_key(header, rules.algorithms) if known is None else known  # 4, 5, 7
     _check_signature(proof, signature, key)  # 6
     if claims["htm"] != method:  # 8. RFC 9110 section 9.1: methods are case-sensitive
-        raise InvalidProof("htm", method, claims["htm"])
+        raise InvalidProof("htm", shown(method), claims["htm"])
     if not same_target(claims["htu"], url):  # 9
-        raise InvalidProof("htu", url.partition("?")[0], claims["htu"])
+        raise InvalidProof("htu", shown(url.partition("?")[0]), claims["htu"])
     _check_nonce(claims.get("nonce"), now, rules.nonces)  # 10
     _check_time(issued, now, rules)  # 11
     if token is not None:  # 12

@@ -198,12 +198,12 @@ def _examine(token: str, notes: _Notes, offline: bool) -> Flow[Examination]:
     if own:
         for check in PROFILES[notes.profile]:
             notes.attempt(RULES[check], check, notes.parts["payload"], own.policy, notes.now)
-    if signed:
+    if signed and own:
         if encrypted is not None:
             notes.attempt(REPLICATION, check_replicated, encrypted, signed.claims)
         notes.attempt(REVOCATION, notes.senders.revocations.check, signed.claims)
         sender = yield from _sender(signed, notes)
-        notes.demand(AccessToken(signed, notes.settings, notes.now, token, sender or ANYBODY))
+        notes.demand(AccessToken(signed, own.policy, notes.settings, notes.now, raw=token, sender=sender or ANYBODY))
     return notes.examination()
 
 

@@ -11,13 +11,13 @@ from .claims import untrusted_issuer
 from .compact import Signed, Unverified, parse, verify
 from .effects import NOW, Flow, Moment
 from .errors import AuthError, HeaderRejected, InvalidRequest
-from .heads import Heads
+from .heads import Heads, Verified
 from .jwe import Encrypted, check_replicated, decrypt, read_jwe
 from .keys import IssuerKeys, Keyring
 from .profiles import PROFILES, profile_of
 from .remembered import Remembered
 from .request import Credentials, Request, read_credentials, scheme_of
-from .settings import ApiSettings
+from .settings import ApiSettings, Policy
 
 
 def authenticate(
@@ -32,13 +32,14 @@ def authenticate(
     senders = senders or Senders(settings)
     try:
         credentials = credentials_of(request, settings, senders)
-        signed, now = yield from check_token(credentials.token, settings, keys, senders, request=request, moment=moment)
+        token = credentials.token
+        signed, policy, now = yield from check_token(token, settings, keys, senders, request=request, moment=moment)
         claims = signed.claims
         # The way of nearly every request: a bearer's token.
         if credentials.scheme == "Bearer" and "cnf" not in claims and not senders.required:
-            return AccessToken(signed, settings, now, credentials.token)
+            return AccessToken(signed, policy, settings, now, raw=token)
         sender = yield from senders.check(claims, credentials, request, now)
-        return AccessToken(signed, settings, now, credentials.token, sender)
+        return AccessToken(signed, policy, settings, now, raw=token, sender=sender)
     except AuthError as error:
         # Without the frames below: they hold the token, and an outcome is kept with its request.
         raise answer(error, settings, used_scheme(credentials, request, settings)).with_traceback(None) from None
@@ -54,9 +55,9 @@ def authenticate_token(
     """Who a bare token speaks for. Raises an AuthError, which knows what the client is told."""
     senders = senders or Senders(settings)
     try:
-        signed, now = yield from check_token(token, settings, keys, senders, moment=moment)
+        signed, policy, now = yield from check_token(token, settings, keys, senders, moment=moment)
         senders.check_bare(signed.claims)
-        return AccessToken(signed, settings, now, token)
+        return AccessToken(signed, policy, settings, now, raw=token)
     except AuthError as error:
         raise answer(error, settings).with_traceback(None) from None
 
@@ -68,14 +69,14 @@ def remembered_token(
     # A long text would cost its length to look for.
     if keys.known is None or type(token) is not str or len(token) > settings.max_token_bytes or senders.required:
         return None
-    signed = keys.known.tokens.get(token, now)
-    if signed is None or "cnf" in signed.claims:
+    entry = keys.known.tokens.get(token, now)
+    if entry is None or "cnf" in entry.signed.claims:
         return None
     try:
-        senders.revocations.check(signed.claims)
+        senders.revocations.check(entry.signed.claims)
     except AuthError:
         return None
-    return AccessToken(signed, settings, now.wall, token)
+    return AccessToken(entry.signed, entry.own.policy, settings, now.wall, raw=token)
 
 
 def check_token(
@@ -86,9 +87,9 @@ def check_token(
     *,
     request: Request | None = None,
     moment: Moment | None = None,
-) -> Flow[tuple[Signed, float]]:
-    """Decryption, all checks of the token itself, and revocation. With the token comes the time, seconds since the
-    epoch, at which it was good.
+) -> Flow[tuple[Signed, Policy, float]]:
+    """Decryption, all checks of the token itself, and revocation. With the token come its issuer's policy
+    and the time, seconds since the epoch, at which it was good.
 
     One that was verified before is remembered, and of one whose head is known not all is looked at again.
     """
@@ -96,27 +97,28 @@ def check_token(
     known = known_to(keys)
     is_text = type(token) is str and len(token) <= settings.max_token_bytes
     if is_text:
-        signed = known.tokens.get(token, now)
-        if signed is not None:
-            senders.revocations.check(signed.claims)
-            return signed, now.wall
+        entry = known.tokens.get(token, now)
+        if entry is not None:
+            senders.revocations.check(entry.signed.claims)
+            return entry.signed, entry.own.policy, now.wall
     inner, encrypted = (yield from unwrap(token, settings)) if settings.decryption_keys else (token, None)
+    if encrypted is not None:
+        now = yield NOW  # somebody else may have been asked for the key
     found = known.heads.recognise(inner, now) if is_text else None
     if found is None:
         found = yield from go_the_long_way(inner, settings, keys, known, request)
         now = yield NOW  # keys may have been waited for
-    signed, own = found
+    signed, own, _ = found
     if encrypted is not None:
         check_replicated(encrypted, signed.claims)
     senders.revocations.check(signed.claims)
-    if keys.get(own.issuer.url) is own:  # a resolver is to be asked each time
-        known.tokens.keep(token, signed, own)
-    return signed, now.wall
+    known.tokens.keep(token, found)
+    return signed, own.policy, now.wall
 
 
 def go_the_long_way(
     token: str, settings: ApiSettings, keys: Keyring, known: Known, request: Request | None = None
-) -> Flow[tuple[Signed, IssuerKeys]]:
+) -> Flow[Verified]:
     """Structure → header → issuer → key → signature → profile → times → issuer, audience and the other claims."""
     unverified = parse(token, settings.max_token_bytes)
     own = yield from issuer_of(unverified, keys, request)  # must be ours, before any network
@@ -127,9 +129,11 @@ def go_the_long_way(
     now: float = (yield NOW).wall
     for check in PROFILES[profile]:
         check(signed.claims, own.policy, now)
-    if keys.get(own.issuer.url) is own:
-        known.heads.learn(unverified, own, key, profile)
-    return signed, own
+    # A resolver is to be asked each time. And a set that came meanwhile may be without this key.
+    set_ = own.set_with(key, unverified) if keys.get(own.issuer.url) is own else None
+    if set_ is not None:
+        known.heads.learn(unverified, own, set_, key, profile)
+    return Verified(signed, own, set_)
 
 
 class Known(NamedTuple):
@@ -150,6 +154,8 @@ def credentials_of(request: Request, settings: ApiSettings, senders: Senders) ->
     """The one token of the request. Raises MissingCredentials, InvalidRequest, ProofBesideBearer, TokenTooLarge."""
     if not isinstance(request, Request):
         raise InvalidRequest(f"must be a Request, got {type(request).__name__}")
+    if not isinstance(request.method, str) or not isinstance(request.url, str):
+        raise InvalidRequest("method and url of a Request must be str")
     credentials = read_credentials(request, settings.schemes, settings.max_token_bytes)
     senders.check_credentials(credentials, request)
     return credentials

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from .claims import LATEST, confirmation
 from .compact import CLAIMS_DEPTH, CLAIMS_MEMBERS, Signed, Unverified, decode_base64url, finite, no_constant
@@ -38,14 +38,26 @@ _scan: Final[Callable[[str, int], tuple[Any, int]]] = json.JSONDecoder(
 ).scan_once  # type: ignore[attr-defined]
 
 
+class Verified(NamedTuple):
+    """A token that was good in every way. own: the keys of its issuer; set: those among which its own is, as they were;
+    None where another set has come since, or where nothing is to be remembered.
+    """
+
+    signed: Signed
+    own: IssuerKeys
+    set: object
+
+
 class Known:
     """What one head means under one issuer: the key, the profile, and the claims that a token usually has."""
 
     __slots__ = ("header", "key", "own", "profile", "set", "sound", "typ")
 
-    def __init__(self, token: Unverified, own: IssuerKeys, key: VerificationKey, profile: Profile) -> None:
+    def __init__(
+        self, token: Unverified, own: IssuerKeys, set_: object, key: VerificationKey, profile: Profile
+    ) -> None:
         self.own: IssuerKeys = own
-        self.set: object = own.in_use
+        self.set: object = set_
         self.key: VerificationKey = key
         self.profile: Profile = profile
         self.header: dict[str, Any] = token.header
@@ -70,17 +82,17 @@ class Heads:
         self._younger: dict[str, dict[str, Known]] = {}
         self._older: dict[str, dict[str, Known]] = {}
 
-    def learn(self, token: Unverified, own: IssuerKeys, key: VerificationKey, profile: Profile) -> None:
-        """Of a token that was good in every way."""
+    def learn(self, token: Unverified, own: IssuerKeys, set_: object, key: VerificationKey, profile: Profile) -> None:
+        """Of a token that was good in every way. set_: the keys among which its key is."""
         head = token.raw[: token.raw.index(".")]
         if len(head) > HEAD_SIZE:
             return
-        known = {**self._younger.get(head, {}), own.issuer.url: Known(token, own, key, profile)}
+        known = {**self._younger.get(head, {}), own.issuer.url: Known(token, own, set_, key, profile)}
         if head not in self._younger and len(self._younger) >= HEADS // 2:
             self._older, self._younger = self._younger, {}
         self._younger[head] = known
 
-    def recognise(self, token: str, now: Moment) -> tuple[Signed, IssuerKeys] | None:
+    def recognise(self, token: str, now: Moment) -> Verified | None:
         """A token whose head is known, verified with all its claims; None where the long way must be gone.
 
         token: not longer than is taken. Raises an AuthError as the long way would.
@@ -105,7 +117,7 @@ class Heads:
         if not known.sound(claims, now.wall):
             for check in PROFILES[known.profile]:
                 check(claims, known.own.policy, now.wall)
-        return Signed(token, known.header, claims, known.typ), known.own
+        return Verified(Signed(token, known.header, claims, known.typ), known.own, known.set)
 
 
 def by_orjson(octets: bytes) -> dict[str, Any] | None:

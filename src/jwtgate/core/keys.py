@@ -20,7 +20,7 @@ from .effects import (
     ResolveIssuer,
     Settle,
 )
-from .errors import KeysUnavailable, SettingsError, Unavailable, shown
+from .errors import InvalidToken, KeysUnavailable, SettingsError, Unavailable, shown
 from .jwk import KeySet, SharedSecret, VerificationKey, read_jwks
 from .key_state import BACK_OFF, COOL_DOWN, GRACE, HARD_AGE, NEVER, SOFT_AGE, Attempt, KeyState, Metadata, soft_age
 from .request import Request
@@ -93,6 +93,15 @@ class IssuerKeys:
             # We could not look: the fault may be ours, so the client must not throw its token away.
             raise self._unavailable(state, now)
         return keys.find(token.kid, token.algorithm, self.issuer.url)
+
+    def set_with(self, key: VerificationKey, token: Unverified) -> KeySet | SharedSecret | None:
+        """The set in use, if this key of the token is one of it: another set may have come since it was found."""
+        current = self.in_use
+        try:
+            found = None if current is None else current.find(token.kid, token.algorithm, self.issuer.url)
+        except InvalidToken:
+            return None
+        return current if found is key else None
 
     def _load_for(self, kid: str | None, state: KeyState, now: float) -> LoadKeys | None:
         """What to ask for before a token with this kid is looked at, if anything."""

@@ -51,10 +51,12 @@ NONE: Final = ProofOfPossession()
 class Sender:
     """What the sender of a request has proved.
 
+    scheme: the authentication scheme of the request; "Bearer" where there was none.
     jkt: the RFC 7638 thumbprint of the key that signed the DPoP proof; certificate_thumbprint: `x5t#S256` of the client
     certificate; dpop_nonce: what to tell the sender as `DPoP-Nonce`. None each where there is none.
     """
 
+    scheme: str = "Bearer"
     jkt: str | None = None
     certificate_thumbprint: str | None = None
     dpop_nonce: str | None = None

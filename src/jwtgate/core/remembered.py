@@ -6,6 +6,7 @@ from typing import Final
 
 from .compact import Signed
 from .effects import Moment
+from .heads import Verified
 from .keys import IssuerKeys
 
 MOST_OF_ONE: Final = 64  # tokens of one subject in a generation: nobody can push out all the others'
@@ -17,11 +18,11 @@ class Entry:
 
     __slots__ = ("begins", "ends", "own", "set", "signed")
 
-    def __init__(self, signed: Signed, own: IssuerKeys) -> None:
-        claims, leeway = signed.claims, own.policy.leeway
-        self.signed: Signed = signed
-        self.own: IssuerKeys = own
-        self.set: object = own.in_use
+    def __init__(self, token: Verified) -> None:
+        claims, leeway = token.signed.claims, token.own.policy.leeway
+        self.signed: Signed = token.signed
+        self.own: IssuerKeys = token.own
+        self.set: object = token.set
         self.begins: float = max(claims["iat"], claims.get("nbf", 0)) - leeway
         self.ends: float = claims["exp"] + leeway
 
@@ -35,19 +36,20 @@ class Remembered:
     step is one operation of a dict, so that threads need no lock: at worst a token is verified once more.
     """
 
-    __slots__ = ("_callers", "_limit", "_older", "_size", "_younger")
+    __slots__ = ("_callers", "_limit", "_older", "_share", "_size", "_younger")
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit // 2
+        self._limit = limit // 2  # of each generation
+        self._share = self._limit // 4  # of it, for one subject
         self._younger: dict[str, Entry] = {}
         self._older: dict[str, Entry] = {}
-        self._callers: dict[tuple[str, str], int] = {}
+        self._callers: dict[tuple[str, str], tuple[int, int]] = {}  # how many in the younger, and their bytes
         self._size = 0
 
     def __len__(self) -> int:
         return len(self._younger.keys() | self._older.keys())
 
-    def get(self, token: str, now: Moment) -> Signed | None:
+    def get(self, token: str, now: Moment) -> Entry | None:
         """What was verified, if it would be again: neither its times nor its issuer's keys say otherwise."""
         entry = self._younger.get(token)
         if entry is None:
@@ -57,21 +59,24 @@ class Remembered:
             self._put(token, entry)
         own = entry.own
         good = own.in_use is entry.set and now.monotonic < own.quiet_until and entry.begins <= now.wall < entry.ends
-        return entry.signed if good else None
+        return entry if good else None
 
-    def keep(self, token: str, signed: Signed, own: IssuerKeys) -> None:
-        """Of a token that was good in every way. own: of an issuer that the settings name."""
-        if self._limit:
-            self._put(token, Entry(signed, own))
+    def keep(self, token: str, verified: Verified) -> None:
+        """token: as it was sent."""
+        if self._limit and verified.set is not None:
+            self._put(token, Entry(verified))
 
     def _put(self, token: str, entry: Entry) -> None:
+        if token in self._younger:
+            self._younger[token] = entry
+            return
         size = 3 * len(token) + OVERHEAD
-        if self._size + size > self._limit:
+        if self._size + size > self._limit and size <= self._share:
             self._older, self._younger, self._callers, self._size = self._younger, {}, {}, 0
         claims = entry.signed.claims
         caller = claims["iss"], claims["sub"]
-        count = self._callers.get(caller, 0)
-        if count < MOST_OF_ONE and size <= self._limit:
-            self._callers[caller] = count + 1
+        count, taken = self._callers.get(caller, (0, 0))
+        if count < MOST_OF_ONE and taken + size <= self._share:
+            self._callers[caller] = count + 1, taken + size
             self._size += size
             self._younger[token] = entry

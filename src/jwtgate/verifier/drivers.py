@@ -124,9 +124,20 @@ class Verifier(Driver[Cut]):
 
     def warm_up(self) -> Status:
         """Load what is missing or due of all issuers in the settings, at once, and say how it went."""
-        flights = [self._board(effect)[0] for effect in self._wanted()]
+        flights, own = [], []
+        for effect in self._wanted():
+            flight, mine = self._flights.board(effect, self._moment())
+            if flight is not None:
+                flights.append(flight)
+                own += [flight] if mine and self._departs(flight) else []
+        for flight in own[1:]:
+            self._take_off(flight)
+        # The first of them in this thread. One of its own could be about to end when this returns, and a fork at that
+        # moment leaves OpenSSL locked in the child, for ever.
+        for flight in own[:1]:
+            self._fly(flight)
         self._revoking.warm_up()
-        wait([flight.landed for flight in flights if flight is not None], LONGEST_FLIGHT)
+        wait([flight.landed for flight in flights], LONGEST_FLIGHT)
         return self.status()
 
     def close(self) -> None:
