@@ -406,7 +406,7 @@ def test_the_settings_show_in_every_answer_alike(door: str, variant: str, case: 
 
 # --- the answers themselves ---------------------------------------------------------------------------------
 
-# RFC 9110 section 11.6.1, as far as it is used here: a scheme, a space, and quoted parameters.
+# RFC 9110 section 11.3, as far as it is used here: a scheme, a space, and quoted parameters.
 CHALLENGE: Final = re.compile(r'Bearer (?:[a-z_]+="[^"\\]*"(?:, |\Z))+')
 PARAMETER: Final = re.compile(r'([a-z_]+)="([^"\\]*)"')
 # RFC 6750 section 3: what may stand in error_description.

@@ -24,7 +24,8 @@ from jwtgate import (
     authenticated,
     scope,
 )
-from jwtgate.admission import NoToken, admit, caller, keep, recall, refuse, verifier_for
+from jwtgate.admission import NoToken, admit, caller, keep, recall, refuse, tell, verifier_for
+from tests import proving
 from tests.making import API, ISSUER, NOW, Issuing
 
 ISSUING = Issuing()
@@ -206,6 +207,61 @@ def test_a_caller_that_no_such_gate_has_looked_at_is_a_fault_of_the_application(
     with pytest.raises(NoToken) as error:
         caller(memory, SETTINGS)
     assert not isinstance(error.value, AuthError)
+
+
+# ----------------------------------------------------------------------------------------------------------------- tell
+
+ASKING = proving.settings_for()
+
+
+def proved(settings: ApiSettings = ASKING, nonce: str | None = proving.NONCE) -> AccessToken | AuthError:
+    lines = proving.headers(nonce=nonce).items()
+    return proving.verifier(settings).outcome(Request("GET", f"{API}private", list(lines)))
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ([], [("Cache-Control", "no-store"), ("DPoP-Nonce", proving.NONCE)]),
+        (
+            [("X", "1"), ("x", "1")],
+            [("X", "1"), ("x", "1"), ("Cache-Control", "no-store"), ("DPoP-Nonce", proving.NONCE)],
+        ),
+        # What the application says of caches is its own affair.
+        (
+            [("cache-control", "private"), ("CACHE-CONTROL", "max-age=60")],
+            [("cache-control", "private"), ("CACHE-CONTROL", "max-age=60"), ("DPoP-Nonce", proving.NONCE)],
+        ),
+        (
+            [("DPOP-NONCE", "old"), ("X", "1"), ("dpop-nonce", "older")],
+            [("X", "1"), ("Cache-Control", "no-store"), ("DPoP-Nonce", proving.NONCE)],
+        ),
+    ],
+)
+def test_the_answer_to_a_good_proof_has_one_nonce(lines: list[tuple[str, str]], told: list[tuple[str, str]]) -> None:
+    memory: dict[str, Any] = {}
+    keep(memory, ASKING, proved())
+    assert tell(iter(lines), memory, ASKING) == told
+    assert tell(told, memory, ASKING) == told
+
+
+@pytest.mark.parametrize(
+    "found",
+    [None, outcome(GOOD), outcome("Bearer x"), proved(nonce=None), proved(proving.settings_for(dpop_nonce_key=None))],
+    ids=["no gate", "a bearer's token", "a bad token", "a proof without a nonce", "nonces are off"],
+)
+def test_nobody_else_is_told_a_nonce(found: AccessToken | AuthError | None) -> None:
+    memory: dict[str, Any] = {}
+    if found is not None:
+        keep(memory, ASKING, found)
+    lines = [("dpop-nonce", "of the application")]
+    assert tell(lines, memory, ASKING) == lines
+
+
+def test_a_nonce_is_told_for_the_settings_that_gave_it() -> None:
+    memory: dict[str, Any] = {}
+    keep(memory, proving.settings_for(leeway=0), proved())
+    assert tell([], memory, ASKING) == []
 
 
 # --------------------------------------------------------------------------------------------------------------- refuse

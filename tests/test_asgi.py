@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,9 +28,10 @@ from jwtgate import (
     permission,
     scope,
 )
-from jwtgate.asgi import App, JwtGateMiddleware, Message, Receive, Scope, Send, request_of
+from jwtgate.asgi import App, JwtGateMiddleware, Message, Receive, Scope, Send, Telling, request_of, telling
 from jwtgate.core.errors import Refusal
 from jwtgate.tenant import Api, Tenant
+from tests import proving
 
 IDENTIFIER = "https://messages.example/"
 BASE = [(b"cache-control", b"no-store"), (b"content-type", b"application/json")]
@@ -404,9 +406,11 @@ def test_a_websocket_is_closed_once(gated: Any, reader: str) -> None:
     [
         ({}, "https://api.example:443/a%20b"),
         ({"query_string": b"x=1&y=%ff"}, "https://api.example:443/a%20b?x=1&y=%ff"),
-        ({"raw_path": None}, "https://api.example:443/a b"),
+        ({"raw_path": None}, "https://api.example:443/a%20b"),
+        ({"raw_path": b"", "path": "/é?#|"}, "https://api.example:443/%C3%A9%3F%23%7C"),
         ({"server": None}, "https:///a%20b"),
         ({"server": ("/run/api.sock", None)}, "https:///run/api.sock/a%20b"),
+        ({"server": ("::1", 8000)}, "https://[::1]:8000/a%20b"),
         ({"headers": [(b"host", b"evil.example")]}, "https://api.example:443/a%20b"),
     ],
 )
@@ -430,6 +434,148 @@ def test_header_lines_are_read_as_they_came() -> None:
     request = request_of({"type": "websocket", "path": "/", "headers": headers})
     assert request.headers == [("X", "é"), ("x", ""), ("authorization", " Bearer a ")]
     assert request.method == "GET"
+
+
+PEM = ssl.DER_cert_to_PEM_cert(proving.HOLDER.certificate)
+
+
+@pytest.mark.parametrize(
+    ("scope", "certificate"),
+    [
+        ({}, None),
+        ({"extensions": None}, None),
+        ({"extensions": DENIAL}, None),
+        ({"extensions": {"tls": None}}, None),
+        ({"extensions": {"tls": {}}}, None),
+        ({"extensions": {"tls": {"client_cert_chain": None}}}, None),
+        ({"extensions": {"tls": {"client_cert_chain": []}}}, None),
+        ({"extensions": {"tls": {"client_cert_chain": [PEM, "of its authority"]}}}, proving.HOLDER.certificate),
+        (
+            {"extensions": {"tls": {"client_cert_chain": iter([PEM]), "client_cert_error": ""}}},
+            proving.HOLDER.certificate,
+        ),
+        ({"extensions": {"tls": {"client_cert_chain": [PEM], "client_cert_error": "expired"}}}, None),
+        # No certificate can be made of it; where one is needed, that is refused.
+        ({"extensions": {"tls": {"client_cert_chain": ["of nobody"]}}}, b""),
+    ],
+)
+def test_the_certificate_is_the_one_of_the_connection(scope: dict[str, Any], certificate: bytes | None) -> None:
+    assert request_of({"type": "http", "path": "/", "headers": [], **scope}).client_certificate == certificate
+
+
+@pytest.mark.parametrize(
+    ("scope", "client"),
+    [
+        ({}, None),
+        ({"client": None}, None),
+        ({"client": ("192.0.2.7", 50000)}, "192.0.2.7"),
+        ({"client": ["::1", 1]}, "::1"),
+    ],
+)
+def test_the_client_is_the_peer_of_the_connection(scope: dict[str, Any], client: str | None) -> None:
+    assert request_of({"type": "http", "path": "/", "headers": [], **scope}).client == client
+
+
+# --- bound tokens
+
+ASKING = proving.settings_for()
+TOLD = [(name.encode(), value.encode()) for name, value in proving.TOLD]
+
+
+def proof_of(path: str = "/messages", **changes: Any) -> list[tuple[bytes, bytes]]:
+    """The header lines of a request with a good proof."""
+    return [(name.lower().encode(), value.encode()) for name, value in proving.headers(path, **changes).items()]
+
+
+def asking(app: App = hello, settings: ApiSettings = ASKING, store: Any = None, **options: Any) -> JwtGateMiddleware:
+    return JwtGateMiddleware(app, settings, verifier=proving.async_verifier(settings, store), **options)
+
+
+async def passed(message: Message) -> None:
+    """A server's send."""
+
+
+def test_where_nonces_are_off_nothing_is_wrapped() -> None:
+    seen: list[Any] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(send)
+
+    silent = proving.settings_for(dpop_nonce_key=None)
+    assert telling({}, silent, passed) is passed
+    asyncio.run(Telling(app, silent)({}, None, passed))
+    assert seen == [passed]
+    asyncio.run(Telling(app, ASKING)({}, None, passed))
+    assert seen[1] is not passed
+
+
+def test_only_the_head_of_an_answer_carries_the_nonce() -> None:
+    parts: list[Message] = [
+        {"type": "http.response.body", "body": b"a", "more_body": True},
+        {"type": "http.response.body", "body": b"b"},
+        {"type": "http.response.trailers", "headers": [(b"x", b"1")]},
+    ]
+    start = {"type": "http.response.start", "status": 200, "trailers": True}
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        for message in ({"type": "http.response.debug", "info": {}}, start, *parts):
+            await send(message)
+
+    first, head, *others = call(asking(app), headers=proof_of()).messages
+    assert first == {"type": "http.response.debug", "info": {}}
+    assert head == {**start, "headers": TOLD}
+    assert others == parts
+    assert "headers" not in start  # it is the app's
+
+
+def test_the_nonce_comes_once_whatever_the_app_says() -> None:
+    own = [(b"DPoP-Nonce", b"old"), (b"X-Caf\xe9", b"\xff"), (b"Cache-Control", b"private")]
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": own})
+        await send({"type": "http.response.body", "body": b""})
+
+    found = call(asking(asking(Telling(app, ASKING))), headers=proof_of())
+    assert found.answer[1] == [(b"x-caf\xe9", b"\xff"), (b"cache-control", b"private"), TOLD[1]]
+
+
+def test_an_answer_that_an_app_gives_to_a_handshake_carries_the_nonce() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "websocket.http.response.start", "status": 404, "headers": []})
+        await send({"type": "websocket.http.response.body", "body": b""})
+
+    assert websocket(asking(app), headers=proof_of()).answer == (404, TOLD, b"")
+
+
+def test_an_answer_in_other_words_carries_the_nonce_of_a_good_proof_alone() -> None:
+    app = asking(requires={"/messages": "admin:all"}, on_refusal=lambda error, scope: elsewhere)
+    assert call(app, headers=proof_of()).answer == (303, [(b"location", b"/login"), *TOLD], b"")
+    # Whoever answers a challenge owes it its headers.
+    assert call(app, headers=proof_of(nonce=None)).answer == (303, [(b"location", b"/login")], b"")
+
+
+def test_a_handshake_that_cannot_be_answered_is_closed_as_ever() -> None:
+    app = asking(echo, requires={"/messages": "admin:all"})
+    closed = websocket(app, headers=proof_of(), extensions={}).messages
+    assert closed == [{"type": "websocket.close", "code": 1008, "reason": ""}]
+
+
+def test_one_request_uses_its_proof_once_however_many_gates_it_passes() -> None:
+    store = proving.Recalling()
+    inner = asking(hello, proving.settings_for(), store)  # equal settings
+    app = asking(asking(inner, store=store), store=store)
+    assert call(app, headers=proof_of()).answer == (200, TOLD, b"app-1@clients")
+    assert len(store.shown) == 1
+
+
+@pytest.mark.parametrize(("shared", "status"), [(False, 200), (True, 401)], ids=["a store each", "one store"])
+def test_gates_of_two_settings_look_twice_and_a_store_that_they_share_takes_the_proof_once(
+    shared: bool, status: int
+) -> None:
+    one, two = proving.Recalling(), proving.Recalling()
+    inner = asking(hello, proving.settings_for(leeway=29), one if shared else two)
+    assert call(asking(inner, store=one), headers=proof_of()).answer[0] == status
+    assert len(one.shown + two.shown) == 2
 
 
 # --- settings that could never be right

@@ -18,7 +18,7 @@ import pytest
 from fastapi import APIRouter, Depends, FastAPI, Response, Security, WebSocket
 from fastapi.openapi.models import OpenAPI
 from fastapi.requests import HTTPConnection, Request
-from fastapi.responses import PlainTextResponse
+from fastapi.responses import PlainTextResponse, RedirectResponse, StreamingResponse
 from fastapi.testclient import TestClient
 from starlette.testclient import WebSocketDenialResponse
 from starlette.websockets import WebSocketDisconnect
@@ -43,6 +43,7 @@ from jwtgate import (
 from jwtgate.asgi import JwtGateMiddleware
 from jwtgate.fastapi import Gate
 from jwtgate.tenant import Api, Tenant
+from tests import proving
 
 IDENTIFIER = "https://messages.example/"
 PERMISSIONS = {"read:messages": "Read messages", "write:messages": "Write messages"}
@@ -326,6 +327,7 @@ def test_tokens_are_verified_where_the_event_loop_runs(
 ) -> None:
     clock = Clock()
     gate = Gate(settings, verifier=AsyncVerifier(settings, http=http, clock=clock))
+    clock.threads.clear()  # to make it, too, one looks at the time
 
     @app.get("/", dependencies=[gate.requires("read:messages")])
     async def read() -> int:
@@ -772,6 +774,162 @@ def test_a_websocket_that_is_over_is_closed_once(
     assert [vars(record)["event"] for record in caplog.records] == ["InsufficientScope"]
 
 
+# --- bound tokens -------------------------------------------------------------------------------------------
+
+ASKING = proving.settings_for()
+TOLD = [(name.encode(), value.encode()) for name, value in proving.TOLD]
+
+
+def asking(app: FastAPI | None = None, store: Any = None, settings: ApiSettings = ASKING, **options: Any) -> Gate:
+    return Gate(settings, app, verifier=proving.async_verifier(settings, store), **options)
+
+
+def told(headers: Any) -> list[tuple[str, str]]:
+    """Of an answer's header lines, what a gate adds."""
+    return [line for line in headers.multi_items() if line[0] in ("cache-control", "dpop-nonce")]
+
+
+def fetched(app: FastAPI, path: str, **changes: Any) -> tuple[int, list[tuple[str, str]]]:
+    """Status of the answer to a good proof, and what was added."""
+    response = TestClient(app, follow_redirects=False).get(path, headers=proving.headers(path, **changes))
+    return response.status_code, told(response.headers)
+
+
+def routed(app: FastAPI, gate: Gate) -> FastAPI:
+    """Routes that give values, which FastAPI makes a Response of, and such that give a Response of their own."""
+    token = Annotated[AccessToken, gate.requires("read:messages")]
+
+    async def value(token: token) -> str:  # type: ignore[valid-type]
+        return "in"
+
+    def threaded(token: token) -> dict[str, str]:  # type: ignore[valid-type]
+        return {}
+
+    async def private(token: token, response: Response) -> str:  # type: ignore[valid-type]
+        response.headers["X-Own"] = "1"
+        response.headers["Cache-Control"] = "private"
+        return "in"
+
+    async def own(token: token) -> Response:  # type: ignore[valid-type]
+        return PlainTextResponse("in", headers={"X-Own": "1"})
+
+    async def streamed(token: token) -> Response:  # type: ignore[valid-type]
+        return StreamingResponse(iter(["i", "n"]))
+
+    for route in (value, threaded, private, own, streamed):
+        app.add_api_route(f"/{route.__name__}", route, response_model=None)
+
+    @app.websocket("/live")
+    async def live(websocket: WebSocket, token: token) -> None:  # type: ignore[valid-type]
+        await websocket.accept(headers=[(b"x-own", b"1")])
+        token.require(*websocket.query_params.getlist("wanted"))  # type: ignore[attr-defined]
+        await websocket.send_text("in")
+
+    return app
+
+
+def test_a_route_that_gives_a_value_tells_the_nonce(app: FastAPI) -> None:
+    routed(app, asking())
+    assert [fetched(app, path) for path in ("/value", "/threaded")] == [(200, proving.TOLD)] * 2
+    status, lines = fetched(app, "/private")
+    assert (status, sorted(lines)) == (200, [("cache-control", "private"), proving.TOLD[1]])
+    assert fetched(app, "/value", token=proving.NAMELESS) == (403, proving.TOLD)
+    assert fetched(app, "/value", nonce=None) == (401, proving.TOLD)
+
+
+def test_a_response_of_a_routes_own_tells_the_nonce_where_the_gate_knows_the_app(app: FastAPI) -> None:
+    together = FastAPI()
+    routed(app, asking())
+    routed(together, asking(together))
+    for path in ("/own", "/streamed"):
+        assert fetched(app, path) == (200, [])
+        assert fetched(together, path) == (200, proving.TOLD)
+    assert fetched(together, "/value") == (200, proving.TOLD)
+    assert fetched(together, "/private") == (200, [("cache-control", "private"), proving.TOLD[1]])
+    assert fetched(together, "/value", token=proving.NAMELESS) == (403, proving.TOLD)
+    assert fetched(together, "/value", nonce=None) == (401, proving.TOLD)
+
+
+@pytest.mark.parametrize("knows", [True, False], ids=["knows the app", "knows no app"])
+def test_a_websocket_is_opened_with_the_nonce(knows: bool) -> None:
+    app = FastAPI()
+    routed(app, asking(app if knows else None))
+    opened, *others = talk(app, "websocket", "/live", lines_of(proving.headers("/live")), "websocket.connect")
+    assert (opened["type"], opened["headers"]) == ("websocket.accept", [(b"x-own", b"1"), *TOLD])
+    assert [message for message in others if "headers" in message] == []
+    for changes, status in (({"nonce": None}, 401), ({"token": proving.NAMELESS}, 403)):
+        lines = lines_of(proving.headers("/live", **changes))  # type: ignore[arg-type]
+        refused = answered(talk(app, "websocket", "/live", lines, "websocket.connect"), "websocket.")
+        assert (refused[0], [line for line in refused[1] if line in TOLD]) == (status, TOLD)
+
+
+def test_where_nonces_are_off_nothing_is_wrapped() -> None:
+    app, settings = FastAPI(), proving.settings_for(dpop_nonce_key=None)
+    gate = asking(app, settings=settings)
+    assert app.user_middleware == []
+    routed(app, gate)
+    for path in ("/value", "/own"):
+        assert fetched(app, path, nonce=None) == (200, [])
+    lines = lines_of(proving.headers("/live", nonce=None))
+    assert talk(app, "websocket", "/live", lines, "websocket.connect")[0]["headers"] == [(b"x-own", b"1")]
+
+
+def test_an_answer_in_other_words_carries_the_nonce_of_a_good_proof_alone(app: FastAPI) -> None:
+    routed(app, asking(on_refusal=lambda error, connection: RedirectResponse("/login")))
+    assert fetched(app, "/value", token=proving.NAMELESS) == (307, proving.TOLD)
+    # Whoever answers a challenge owes it its headers.
+    assert fetched(app, "/value", nonce=None) == (307, [])
+
+
+def test_a_token_that_a_test_puts_in_has_no_nonce_to_tell(app: FastAPI) -> None:
+    gate = asking(app)
+    routed(app, gate)
+    found = asyncio.run(
+        gate.verifier.outcome(jwtgate.Request("GET", f"{proving.BASE}/value", list(proving.headers("/value").items())))
+    )
+    app.dependency_overrides[gate.authenticate] = lambda: found
+    response = TestClient(app).get("/value")
+    assert (response.status_code, told(response.headers)) == (200, [])
+
+
+def test_one_request_uses_its_proof_once_however_many_gates_it_passes() -> None:
+    store, equal = proving.Recalling(), proving.settings_for()
+    gate, other = asking(store=store), asking(store=store, settings=equal)
+    app = FastAPI(dependencies=[gate.requires()])
+    app.add_middleware(JwtGateMiddleware, settings=equal, verifier=proving.async_verifier(equal, store))
+    router = APIRouter(dependencies=[other.requires(), Security(gate.authenticate, scopes=["read:messages"])])
+
+    @router.get("/messages", dependencies=[gate.requires("read:messages")])
+    async def messages(token: Annotated[AccessToken, other.requires("read:messages")]) -> str:
+        return token.subject
+
+    app.include_router(router)
+    assert fetched(app, "/messages") == (200, proving.TOLD)
+    assert len(store.shown) == 1
+
+
+def test_routes_at_every_level_use_one_proof_once_without_a_middleware_too() -> None:
+    store = proving.Recalling()
+    gate = asking(store=store)
+    app, router = FastAPI(dependencies=[gate.requires()]), APIRouter(dependencies=[gate.requires("read:messages")])
+    router.get("/messages", dependencies=[gate.requires()])(lambda: "in")
+    app.include_router(router)
+    assert fetched(app, "/messages") == (200, proving.TOLD)
+    assert len(store.shown) == 1
+
+
+@pytest.mark.parametrize(("shared", "status"), [(False, 200), (True, 401)], ids=["a store each", "one store"])
+def test_gates_of_two_settings_look_twice_and_a_store_that_they_share_takes_the_proof_once(
+    shared: bool, status: int
+) -> None:
+    one, two = proving.Recalling(), proving.Recalling()
+    inner = asking(store=one if shared else two, settings=proving.settings_for(leeway=29))
+    app = FastAPI(dependencies=[asking(store=one).requires()])
+    app.get("/", dependencies=[inner.requires()])(lambda: "in")
+    assert fetched(app, "/")[0] == status
+    assert len(one.shown + two.shown) == 2
+
+
 # --- OpenAPI --------------------------------------------------------------------------------------------------
 
 
@@ -951,3 +1109,74 @@ def test_a_document_that_is_made_anew_is_complete_again(app: FastAPI, gate: Gate
     document = app.openapi()
     assert "401" in document["paths"]["/second"]["get"]["responses"]
     assert "late" in document["components"]["securitySchemes"][NAME]["flows"]["clientCredentials"]["scopes"]
+
+
+# --- OpenAPI, of bound tokens
+
+PROVEN = f"{NAME}_DPoP"
+WAYS = {
+    "dpop": ("dpop", [NAME, PROVEN]),
+    "dpop, required": ({"mechanism": "dpop", "required": True}, [PROVEN]),
+    "mtls": ("mtls", [NAME]),
+    "both": (("dpop", "mtls"), [NAME, PROVEN]),
+}
+
+
+@pytest.mark.parametrize(("possession", "ways"), WAYS.values(), ids=WAYS)
+def test_a_route_names_each_way_of_sending_its_token(possession: Any, ways: list[str]) -> None:
+    document = described(domain="tenant.example", proof_of_possession=possession)
+    required = {path: item["get"].get("security") for path, item in document["paths"].items()}
+    assert required["/open"] is None
+    assert required["/read"] == [{way: ["read:messages"]} for way in ways]
+    assert required["/optional"] == [{way: ["read:messages"]} for way in ways]
+    assert required["/levels"] == [{way: ["read:messages", "write:messages"]} for way in ways]
+    # Where tokens come from stays in the document, whichever way they are sent.
+    schemes = document["components"]["securitySchemes"]
+    assert list(schemes) == [NAME, PROVEN] if PROVEN in ways else [NAME]
+    assert schemes[NAME]["type"] == "oauth2"
+    assert [(schemes[way]["type"], schemes[way]["scheme"]) for way in ways if way != NAME] == (
+        [("http", "DPoP")] if PROVEN in ways else []
+    )
+    OpenAPI.model_validate(document)
+    assert "jwtgate" not in json.dumps(document)
+
+
+def test_a_challenge_with_a_nonce_is_described() -> None:
+    for key, headers in ((None, ["WWW-Authenticate"]), (proving.NONCE_KEY, ["WWW-Authenticate", "DPoP-Nonce"])):
+        document = described(domain="tenant.example", proof_of_possession="dpop", dpop_nonce_key=key)
+        responses = document["paths"]["/any"]["get"]["responses"]
+        assert list(responses["401"]["headers"]) == headers
+        assert list(responses["403"]["headers"]) == ["WWW-Authenticate"]
+        assert list(responses["503"]["headers"]) == ["Retry-After"]
+
+
+def test_every_gate_of_a_route_has_its_own_ways(app: FastAPI) -> None:
+    from fastapi.security import HTTPBasic
+
+    proven = Gate(ApiSettings(identifier="proven", domain="a.example", proof_of_possession="dpop"))
+    plain = Gate(ApiSettings(identifier="plain", domain="a.example"))
+    app.get("/", dependencies=[plain.requires("x"), proven.requires("y"), Security(HTTPBasic())])(lambda: "in")
+    document = app.openapi()
+    assert document["paths"]["/"]["get"]["security"] == [
+        {"plain": ["x"]},
+        {"proven": ["y"]},
+        {"proven_DPoP": ["y"]},
+        {"HTTPBasic": []},
+    ]
+    assert sorted(document["components"]["securitySchemes"]) == ["HTTPBasic", "plain", "proven", "proven_DPoP"]
+
+
+def test_what_is_wanted_together_stays_together(app: FastAPI) -> None:
+    """An app that adds to the document by itself may say that two tokens are wanted at once."""
+    required = {"mechanism": "dpop", "required": True}
+    for name, possession in (("proven", required), ("either", "dpop"), ("plain", None)):
+        gate = Gate(ApiSettings(identifier=name, domain="a.example", proof_of_possession=possession))
+        app.get(f"/{name}", dependencies=[gate.requires()])(lambda: "in")
+    both = [{"proven": ["y"], "plain": ["x"]}, {"either": [], "plain": []}, {}]
+    app.get("/", openapi_extra={"security": both})(lambda: "in")
+    assert app.openapi()["paths"]["/"]["get"]["security"] == [
+        {"proven_DPoP": ["y"], "plain": ["x"]},
+        {"either": [], "plain": []},
+        {"either_DPoP": [], "plain": []},
+        {},
+    ]

@@ -33,6 +33,7 @@ from jwtgate import (
 from jwtgate.core.errors import Refusal
 from jwtgate.flask import Gate, NoToken
 from jwtgate.tenant import Api, Tenant
+from tests import proving
 
 IDENTIFIER = "https://messages.example/"
 BARE = [
@@ -824,3 +825,144 @@ def test_a_requirement_above_the_route_is_refused_because_it_would_guard_nothing
         gate.requires()(messages)
     assert (fault.value.setting, fault.value.actual) == ("requires", "messages")
     gate.requires()(lambda: "another view")  # it is registered nowhere yet
+
+
+# --- bound tokens -------------------------------------------------------------------------------------------
+
+ASKING = proving.settings_for()
+TOLD = [("Cache-Control", "no-store"), ("DPoP-Nonce", proving.NONCE)]
+
+
+def asking(app: Flask | None = None, store: Any = None, settings: ApiSettings = ASKING, **options: Any) -> Gate:
+    return Gate(settings, app, verifier=proving.verifier(settings, store), **options)
+
+
+def told(response: TestResponse) -> list[tuple[str, str]]:
+    """Of the header lines, what a gate adds to an answer."""
+    return [line for line in response.headers if line[0] in ("Cache-Control", "DPoP-Nonce")]
+
+
+def test_a_view_of_any_kind_tells_the_nonce(app: Flask, get: Any) -> None:
+    gate = asking()
+    once_made = flask.Response("in")
+
+    def plain() -> str:
+        return "in"
+
+    async def asynchronous() -> str:
+        return gate.token.jkt or "nobody"
+
+    def streamed() -> flask.Response:
+        return flask.Response(iter(["i", "n"]), headers=[("X-Trace", "1")])
+
+    def shared() -> flask.Response:
+        return once_made
+
+    class Method(MethodView):
+        decorators = [gate.requires()]  # noqa: RUF012
+
+        @gate.requires("read:messages")
+        def get(self) -> str:
+            return "in"
+
+    for view in (plain, asynchronous, streamed, shared):
+        app.add_url_rule(f"/{view.__name__}", view.__name__, gate.requires()(view))
+    app.add_url_rule("/method", "method", Method.as_view("method"))
+    for path in ("/plain", "/asynchronous", "/streamed", "/shared", "/shared", "/method"):
+        response = get(path, headers=proving.headers(path))
+        assert (response.status_code, told(response)) == (200, TOLD)
+    assert get("/asynchronous", headers=proving.headers("/asynchronous")).text == proving.HOLDER.jkt
+    assert get("/streamed", headers=proving.headers("/streamed")).headers["X-Trace"] == "1"
+
+
+@pytest.mark.parametrize("whole", ["app", "blueprint"])
+def test_what_is_closed_as_a_whole_tells_the_nonce(app: Flask, get: Any, whole: str) -> None:
+    gate, blueprint = asking(), Blueprint("part", __name__)
+    gate.protect(app if whole == "app" else blueprint, public=["part.open"])
+    blueprint.add_url_rule("/in", "in", lambda: "in")
+    blueprint.add_url_rule("/open", "open", lambda: "open")
+    app.register_blueprint(blueprint)
+    assert told(get("/in", headers=proving.headers("/in"))) == TOLD
+    once = proving.headers("/open")
+    assert [told(get("/open", headers=once)) for _ in range(2)] == [[], []]
+    response = get("/nowhere", headers=proving.headers("/nowhere"))
+    assert (response.status_code, told(response)) == (404, TOLD if whole == "app" else [])
+
+
+def test_an_app_that_fails_has_told_the_nonce(app: Flask, get: Any) -> None:
+    @asking().requires()
+    def broken() -> str:
+        raise ZeroDivisionError
+
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    app.add_url_rule("/", "broken", broken)
+    response = get("/", headers=proving.headers("/"))
+    assert (response.status_code, told(response)) == (500, TOLD)
+
+
+def test_whoever_may_not_do_this_is_told_the_nonce_by_every_way_of_saying_no(app: Flask, get: Any) -> None:
+    gate = asking(app)
+
+    def picky() -> str:
+        gate.token.require("admin:all")
+        return "never"
+
+    app.add_url_rule("/first", "first", gate.requires("admin:all")(lambda: "never"))
+    app.add_url_rule("/later", "later", gate.requires()(picky))
+    app.add_url_rule("/own", "own", asking(on_refusal=lambda error, request: ("no", 403)).requires("admin:all")(picky))
+    for path in ("/first", "/later", "/own"):
+        response = get(path, headers=proving.headers(path))
+        assert (response.status_code, told(response)) == (403, TOLD)
+    challenged = get("/first", headers=proving.headers("/first", nonce=None))
+    assert (challenged.status_code, told(challenged)) == (401, TOLD)
+
+
+def test_what_the_app_says_of_caches_is_its_own_affair(app: Flask, get: Any) -> None:
+    @asking().requires()
+    def view() -> flask.Response:
+        return flask.Response("in", headers={"Cache-Control": "private, max-age=60"})
+
+    app.add_url_rule("/", "view", view)
+    assert told(get("/", headers=proving.headers("/"))) == [("Cache-Control", "private, max-age=60"), TOLD[1]]
+
+
+@pytest.mark.parametrize(
+    "caller", ["a bearer", "nobody"], ids=["a bearer's token", "optional, and no credentials at all"]
+)
+def test_nobody_else_is_told_a_nonce(app: Flask, get: Any, caller: str) -> None:
+    app.add_url_rule("/", "view", asking().requires(optional=True)(lambda: "in"))
+    response = get("/", headers=bearer(proving.BEARER) if caller == "a bearer" else {})
+    assert (response.status_code, told(response)) == (200, [])
+
+
+def test_where_nonces_are_off_an_answer_is_left_alone(app: Flask, get: Any) -> None:
+    gate = asking(settings=proving.settings_for(dpop_nonce_key=None))
+    made = flask.Response("in", headers={"DPoP-Nonce": "of the app"})
+    lines = made.headers
+    app.add_url_rule("/", "view", gate.requires()(lambda: made))
+    assert told(get("/", headers=proving.headers("/", nonce=None))) == [("DPoP-Nonce", "of the app")]
+    assert made.headers is lines
+
+
+def test_one_request_uses_its_proof_once_however_many_gates_it_passes(app: Flask, get: Any) -> None:
+    store, blueprint = proving.Recalling(), Blueprint("part", __name__)
+    gate, other = asking(store=store), asking(store=store, settings=proving.settings_for())
+    gate.protect(app)
+    other.protect(blueprint, "read:messages")
+    blueprint.add_url_rule("/", "view", gate.requires()(other.requires("read:messages")(lambda: other.token.subject)))
+    app.register_blueprint(blueprint)
+    response = get("/", headers=proving.headers("/"))
+    assert (response.status_code, response.text, told(response)) == (200, "app-1@clients", TOLD)
+    assert len(store.shown) == 1
+
+
+@pytest.mark.parametrize(("shared", "status"), [(False, 200), (True, 401)], ids=["a store each", "one store"])
+def test_gates_of_two_settings_look_twice_and_a_store_that_they_share_takes_the_proof_once(
+    app: Flask, get: Any, shared: bool, status: int
+) -> None:
+    one, two = proving.Recalling(), proving.Recalling()
+    asking(store=one).protect(app)
+    inner = asking(store=one if shared else two, settings=proving.settings_for(leeway=29))
+    app.add_url_rule("/", "view", inner.requires()(lambda: "in"))
+    assert get("/", headers=proving.headers("/")).status_code == status
+    assert len(one.shown + two.shown) == 2

@@ -15,7 +15,7 @@ from starlette.endpoints import HTTPEndpoint, WebSocketEndpoint
 from starlette.middleware import Middleware
 from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.requests import HTTPConnection, Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.types import Receive, Scope, Send
@@ -34,6 +34,7 @@ from jwtgate import (
 from jwtgate.asgi import JwtGateMiddleware
 from jwtgate.starlette import Gate, JwtGateBackend, NoToken, RefusedCredentials
 from jwtgate.tenant import Api, Tenant
+from tests import proving
 
 IDENTIFIER = "https://messages.example/"
 BASE = [("cache-control", "no-store"), ("content-type", "application/json")]
@@ -675,3 +676,177 @@ def test_the_verifier_must_have_the_same_settings(tenant: Tenant, verifier: Asyn
 def test_each_post_makes_its_own_verifier(settings: ApiSettings) -> None:
     assert answer(client(*every_kind(Gate(settings))).get("/0")) == BARE
     assert answer(client(messages, middleware=[JwtGateBackend(settings).middleware()]).get("/0"))[0] == 403
+
+
+# --- bound tokens
+
+ASKING = proving.settings_for()
+
+
+def asking(app: Starlette | None = None, store: Any = None, settings: ApiSettings = ASKING, **options: Any) -> Gate:
+    return Gate(settings, app, verifier=proving.async_verifier(settings, store), **options)
+
+
+def told(headers: Any) -> list[tuple[str, str]]:
+    """Of an answer's header lines, what a gate adds."""
+    return [line for line in headers.multi_items() if line[0] in ("cache-control", "dpop-nonce")]
+
+
+def opened(browser: TestClient, path: str = "/0") -> list[tuple[str, str]]:
+    """What is added to the answer to a good handshake."""
+    with browser.websocket_connect(path, headers=proving.headers(path)) as session:
+        session.receive()
+        lines = session.extra_headers or []
+    return [(name.decode(), value.decode()) for name, value in lines]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_endpoint_of_any_kind_tells_the_nonce(kind: int) -> None:
+    browser = client(*every_kind(asking(), "read:messages"))
+    for _ in range(2):
+        response = browser.get(f"/{kind}", headers=proving.headers(f"/{kind}"))
+        assert (response.status_code, told(response.headers)) == (200, proving.TOLD)
+    refused = browser.get(f"/{kind}", headers=proving.headers(f"/{kind}", proving.NAMELESS))
+    assert (refused.status_code, told(refused.headers)) == (403, proving.TOLD)
+
+
+def test_an_answer_that_was_looked_at_keeps_all_that_was_said_in_it() -> None:
+    gate, once_made = asking(), JSONResponse("in")
+
+    def traced(endpoint: Any) -> Any:
+        async def around(request: Request) -> Response:
+            response: Response = await endpoint(request)
+            response.headers["x-around"] = "1"
+            return response
+
+        return around
+
+    @traced
+    @gate.requires()
+    async def endpoint(request: Request) -> Response:
+        response = JSONResponse("in")
+        response.headers["x-inside"] = "1"
+        response.headers["cache-control"] = "private"
+        return response
+
+    @gate.requires()
+    async def shared(request: Request) -> Response:
+        return once_made
+
+    @gate.requires()
+    async def streamed(request: Request) -> Response:
+        return StreamingResponse(iter(["i", "n"]))
+
+    browser = client(endpoint, shared, streamed)
+    first = browser.get("/0", headers=proving.headers("/0"))
+    assert (first.headers["x-inside"], first.headers["x-around"]) == ("1", "1")
+    assert told(first.headers) == [("cache-control", "private"), proving.TOLD[1]]
+    for path in ("/1", "/1", "/2"):
+        assert told(browser.get(path, headers=proving.headers(path)).headers) == proving.TOLD
+
+
+@pytest.mark.parametrize("path", ["/0", "/1", "/2"])
+def test_every_kind_of_websocket_is_opened_with_the_nonce(path: str) -> None:
+    assert opened(client(*sockets(asking())), path) == proving.TOLD
+    silent = asking(settings=proving.settings_for(dpop_nonce_key=None))
+    browser = client(*sockets(silent))
+    with browser.websocket_connect(path, headers=proving.headers(path, nonce=None)) as session:
+        assert not session.extra_headers
+
+
+def test_a_websocket_that_passes_several_gates_is_opened_with_one_nonce() -> None:
+    gate, other = asking(), asking()
+
+    @gate.requires()
+    @other.requires()
+    async def socket(websocket: WebSocket) -> None:
+        await websocket.accept(headers=[(b"x-own", b"1")])
+        await websocket.send_text("in")
+
+    assert opened(client(Socket(socket))) == [("x-own", "1"), *proving.TOLD]
+
+
+def looking(settings: ApiSettings = ASKING, store: Any = None, **options: Any) -> JwtGateBackend:
+    return JwtGateBackend(settings, verifier=proving.async_verifier(settings, store), **options)
+
+
+def test_the_backends_middleware_tells_the_nonce_with_every_answer() -> None:
+    browser = client(messages, Socket(subscribe), middleware=[looking().middleware()])
+    assert told(browser.get("/0", headers=proving.headers("/0")).headers) == proving.TOLD
+    assert told(browser.get("/nowhere", headers=proving.headers("/nowhere")).headers) == proving.TOLD
+    assert told(browser.get("/0", headers=proving.headers("/0", proving.NAMELESS)).headers) == proving.TOLD
+    assert told(browser.get("/0").headers) == []
+    assert opened(browser, "/1") == proving.TOLD
+
+
+def test_starlettes_own_middleware_has_the_nonces_told_by_a_gate_in_the_app() -> None:
+    backend = looking()
+    wiring = Middleware(AuthenticationMiddleware, backend=backend, on_error=backend.on_error)
+    alone, together = (Starlette(routes=[Route("/0", messages)], middleware=[wiring]) for _ in range(2))
+    asking(together)
+    for app, expected in ((alone, []), (together, proving.TOLD)):
+        assert told(TestClient(app).get("/0", headers=proving.headers("/0")).headers) == expected
+        challenged = TestClient(app).get("/0", headers=proving.headers("/0", nonce=None))
+        assert (challenged.status_code, told(challenged.headers)) == (401, proving.TOLD)
+
+
+def test_a_gate_in_the_app_tells_the_nonce_wherever_a_gate_has_looked() -> None:
+    gate = asking()
+
+    class Plain:
+        """No Response of Starlette's."""
+
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            await JSONResponse("in")(scope, receive, send)
+
+    @gate.requires()
+    async def endpoint(request: Request) -> Any:
+        return Plain()
+
+    async def picky(request: Request) -> Response:
+        await gate.requires("admin:all")(endpoint)(request)
+        gate.token(request).require("admin:all")
+        return JSONResponse("never")
+
+    routes = [Mount("/sub", routes=[Route("/in", endpoint), Route("/picky", picky)])]
+    alone, together = Starlette(routes=routes), Starlette(routes=routes)
+    asking(together)
+    assert told(TestClient(alone).get("/sub/in", headers=proving.headers("/sub/in")).headers) == []
+    for path, status in (("/sub/in", 200), ("/sub/picky", 403)):
+        response = TestClient(together).get(path, headers=proving.headers(path))
+        assert (response.status_code, told(response.headers)) == (status, proving.TOLD)
+
+
+def test_an_answer_in_other_words_carries_the_nonce_of_a_good_proof_alone() -> None:
+    gate = asking(on_refusal=lambda error, connection: RedirectResponse("/login"))
+    browser = client(*every_kind(gate, "admin:all"))
+    assert told(browser.get("/0", headers=proving.headers("/0")).headers) == proving.TOLD
+    # Whoever answers a challenge owes it its headers.
+    assert told(browser.get("/0", headers=proving.headers("/0", nonce=None)).headers) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_request_uses_its_proof_once_however_many_gates_it_passes(kind: int) -> None:
+    store, equal = proving.Recalling(), proving.settings_for()
+    stack = [
+        Middleware(JwtGateMiddleware, settings=ASKING, verifier=proving.async_verifier(ASKING, store)),
+        looking(equal, store).middleware(),
+    ]
+    gate = asking(store=store, settings=equal)
+    browser = client(
+        *(gate.requires()(one) for one in every_kind(asking(store=store), "read:messages")), middleware=stack
+    )
+    response = browser.get(f"/{kind}", headers=proving.headers(f"/{kind}"))
+    assert (response.status_code, told(response.headers)) == (200, proving.TOLD)
+    assert len(store.shown) == 1
+
+
+@pytest.mark.parametrize(("shared", "status"), [(False, 200), (True, 401)], ids=["a store each", "one store"])
+def test_gates_of_two_settings_look_twice_and_a_store_that_they_share_takes_the_proof_once(
+    shared: bool, status: int
+) -> None:
+    one, two = proving.Recalling(), proving.Recalling()
+    inner = asking(store=one if shared else two, settings=proving.settings_for(leeway=29))
+    browser = client(*every_kind(inner), middleware=[looking(store=one).middleware()])
+    assert browser.get("/0", headers=proving.headers("/0")).status_code == status
+    assert len(one.shown + two.shown) == 2

@@ -7,9 +7,12 @@ import http.client
 import io
 import logging
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from wsgiref.handlers import SimpleHandler
 from wsgiref.simple_server import WSGIRequestHandler, make_server
@@ -35,7 +38,8 @@ from jwtgate import (
 from jwtgate.core.errors import Refusal
 from jwtgate.flask import Gate
 from jwtgate.tenant import Api, Tenant
-from jwtgate.wsgi import JwtGateMiddleware, request_of, send_refusal
+from jwtgate.wsgi import JwtGateMiddleware, request_of, send_refusal, telling
+from tests import proving
 
 IDENTIFIER = "https://messages.example/"
 BASE = [("Cache-Control", "no-store"), ("Content-Type", "application/json")]
@@ -583,6 +587,11 @@ def test_on_refusal_may_leave_it_at_the_standard_answer(gated: Any) -> None:
         ({"RAW_URI": None, "QUERY_STRING": ""}, "https://api.example:443/under/a%20b%E9"),
         ({"RAW_URI": None, "QUERY_STRING": None}, "https://api.example:443/under/a%20b%E9"),
         ({"HTTP_HOST": "evil.example"}, "https://api.example:443/a%20b?x=1&y=%ff"),
+        ({"REMOTE_ADDR": "192.0.2.7"}, "https://api.example:443/a%20b?x=1&y=%ff"),
+        ({"SERVER_NAME": "::1", "SERVER_PORT": "8000"}, "https://[::1]:8000/a%20b?x=1&y=%ff"),
+        # gunicorn on a Unix socket: what stands there is the Host header's.
+        ({"REMOTE_ADDR": "", "SERVER_NAME": "evil.example"}, "https://:443/a%20b?x=1&y=%ff"),
+        ({"RAW_URI": None, "PATH_INFO": "/@a:b!~"}, "https://api.example:443/under/@a:b!~?x=1&y=%ff"),
     ],
 )
 def test_the_url_is_the_one_of_the_server(changes: dict[str, Any], url: str) -> None:
@@ -607,6 +616,185 @@ def test_a_refusal_has_one_line_for_each_challenge() -> None:
     challenges = (("WWW-Authenticate", "Bearer"), ("WWW-Authenticate", "DPoP"))
     found = call(lambda environ, start_response: send_refusal(Refusal(499, challenges, b""), environ, start_response))
     assert found.answer == ("499 Refused", [*challenges, ("Content-Length", "0")], b"")
+
+
+CERTIFICATE = proving.HOLDER.certificate
+
+
+@pytest.mark.parametrize(
+    ("pem", "certificate"),
+    [
+        (None, None),
+        ("", None),
+        (ssl.DER_cert_to_PEM_cert(CERTIFICATE), CERTIFICATE),
+        ("of nobody", b""),  # no certificate can be made of it; where one is needed, that is refused
+    ],
+)
+def test_some_servers_tell_the_certificate_in_pem(pem: str | None, certificate: bytes | None) -> None:
+    assert request_of(environ_of(SSL_CLIENT_CERT=pem)).client_certificate == certificate
+
+
+def test_no_header_can_be_taken_for_a_certificate() -> None:
+    headers = {"HTTP_SSL_CLIENT_CERT": ssl.DER_cert_to_PEM_cert(CERTIFICATE), "HTTP_GUNICORN_SOCKET": "x"}
+    assert request_of(environ_of(**headers)).client_certificate is None
+
+
+@pytest.fixture
+def credentials(tmp_path: Path) -> Path:
+    """A file of the holder's private key and certificate."""
+    path = tmp_path / "holder.pem"
+    path.write_text(proving.HOLDER.pem())
+    return path
+
+
+@contextlib.contextmanager
+def connected(credentials: Path, *, shown: bool) -> Iterator[ssl.SSLSocket]:
+    """The server's end of a TLS connection, whose client has shown a certificate or none."""
+    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    server.load_cert_chain(credentials)
+    server.load_verify_locations(credentials)
+    server.verify_mode, client.check_hostname, client.verify_mode = ssl.CERT_OPTIONAL, False, ssl.CERT_NONE
+    if shown:
+        client.load_cert_chain(credentials)
+    ours, theirs = socket.socketpair()
+    with ThreadPoolExecutor(1) as pool:
+        wrapping = pool.submit(client.wrap_socket, theirs)
+        with server.wrap_socket(ours, server_side=True) as connection, wrapping.result(20):
+            yield connection
+
+
+@pytest.mark.parametrize(("shown", "certificate"), [(True, CERTIFICATE), (False, None)])
+def test_gunicorn_hands_over_the_connection_which_has_the_certificate(
+    credentials: Path, shown: bool, certificate: bytes | None
+) -> None:
+    with connected(credentials, shown=shown) as connection:
+        # What a header may look like is then not looked at.
+        environ = environ_of(SSL_CLIENT_CERT="of nobody", **{"gunicorn.socket": connection})
+        assert request_of(environ).client_certificate == certificate
+
+
+def test_a_connection_without_a_certificate_to_ask_for_has_none(credentials: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(credentials)
+    ours, theirs = socket.socketpair()
+    with theirs, context.wrap_socket(ours, server_side=True, do_handshake_on_connect=False) as connection:
+        early = environ_of(**{"gunicorn.socket": connection})
+        assert request_of(early).client_certificate is None
+    with socket.socket() as plain:
+        assert request_of(environ_of(**{"gunicorn.socket": plain})).client_certificate is None
+    with context.wrap_socket(socket.socket(), server_side=True, do_handshake_on_connect=False) as gone:
+        assert request_of(environ_of(**{"gunicorn.socket": gone})).client_certificate is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "client"),
+    [
+        ({}, None),
+        ({"REMOTE_ADDR": ""}, None),
+        ({"REMOTE_ADDR": "192.0.2.7"}, "192.0.2.7"),
+        ({"REMOTE_ADDR": "192.0.2.7", "werkzeug.proxy_fix.orig": {"REMOTE_ADDR": "10.0.0.1"}}, "10.0.0.1"),
+        ({"REMOTE_ADDR": "192.0.2.7", "werkzeug.proxy_fix.orig": {"REMOTE_ADDR": None}}, None),
+    ],
+)
+def test_the_client_is_the_peer_of_the_connection(changes: dict[str, Any], client: str | None) -> None:
+    assert request_of(environ_of(**changes)).client == client
+
+
+# --- bound tokens
+
+ASKING = proving.settings_for()
+TOLD = [("Cache-Control", "no-store"), ("DPoP-Nonce", proving.NONCE)]
+
+
+def proof_of(**changes: Any) -> dict[str, str]:
+    """What stands in the environ of a request with a good proof."""
+    lines = proving.headers("/messages", **changes)
+    return {"HTTP_AUTHORIZATION": lines["Authorization"], "HTTP_DPOP": lines["DPoP"]}
+
+
+def guarded(app: Any = hello, settings: ApiSettings = ASKING, store: Any = None, **options: Any) -> JwtGateMiddleware:
+    return JwtGateMiddleware(app, settings, verifier=proving.verifier(settings, store), **options)
+
+
+def test_where_nonces_are_off_nothing_is_wrapped() -> None:
+    silent = proving.settings_for(dpop_nonce_key=None)
+    start = Call({}).start_response
+    assert telling({}, silent, start) == start
+    assert telling({}, ASKING, start) != start
+
+
+@pytest.mark.parametrize("app", [hello, lazy, Opened, begun])
+def test_whichever_way_an_app_answers_the_nonce_comes_once(app: Any) -> None:
+    found = call(guarded(guarded(app)), **proof_of(), **asking())
+    assert found.status == 200
+    assert found.answer[1][-2:] == TOLD
+    assert [name for name, _ in found.answer[1]].count("DPoP-Nonce") == 1
+
+
+def test_what_is_written_goes_out_after_the_nonce() -> None:
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+        start_response("200 OK", [*TEXT])(b"one ")
+        return [b"two"]
+
+    assert call(guarded(app), **proof_of()).answer == ("200 OK", [*TEXT, *TOLD], b"one two")
+
+
+def test_an_app_that_changes_its_mind_tells_the_nonce_all_the_same() -> None:
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+        start_response("200 OK", [*TEXT])
+        fault = ZeroDivisionError()
+        start_response("500 Sorry", [("dpop-nonce", "old"), ("CACHE-CONTROL", "private")], (type(fault), fault, None))
+        return [b"sorry"]
+
+    found = call(guarded(app), **proof_of())
+    assert found.answer == ("500 Sorry", [("CACHE-CONTROL", "private"), TOLD[1]], b"sorry")
+    assert found.exc_info[0] is ZeroDivisionError
+
+
+def test_the_headers_of_the_app_stay_its_own() -> None:
+    own = [*TEXT]
+
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+        start_response("200 OK", own)
+        return [b""]
+
+    assert call(guarded(app), **proof_of()).answer[1] == [*TEXT, *TOLD]
+    assert own == TEXT
+
+
+@pytest.mark.parametrize("app", [lazy, Opened, begun])
+def test_an_app_that_says_no_tells_the_nonce_too(app: Any) -> None:
+    found = call(guarded(app), **proof_of(), **asking("admin:all"))
+    assert (found.status, [line for line in found.answer[1] if line in TOLD]) == (403, TOLD)
+
+
+def test_an_answer_in_other_words_carries_the_nonce_of_a_good_proof_alone() -> None:
+    app = guarded(requires={"/messages": "admin:all"}, on_refusal=lambda error, environ: elsewhere)
+    assert call(app, **proof_of()).answer[1] == [("Location", "/login"), *TOLD]
+    # Whoever answers a challenge owes it its headers.
+    assert call(app, **proof_of(nonce=None)).answer[1] == [("Location", "/login")]
+
+
+def test_one_request_uses_its_proof_once_however_many_gates_it_passes() -> None:
+    store = proving.Recalling()
+    app = flask.Flask(__name__)
+    gate = Gate(proving.settings_for(), app, verifier=proving.verifier(ASKING, store))
+    gate.protect(app)
+    app.add_url_rule("/messages", "messages", gate.requires("read:messages")(lambda: gate.token.subject))
+    found = call(guarded(guarded(app, store=store), store=store), **proof_of())
+    assert (found.status, found.parts) == (200, [b"app-1@clients"])
+    assert [line for line in found.answer[1] if line[0] == "DPoP-Nonce"] == TOLD[1:]
+    assert len(store.shown) == 1
+
+
+@pytest.mark.parametrize(("shared", "status"), [(False, 200), (True, 401)], ids=["a store each", "one store"])
+def test_gates_of_two_settings_look_twice_and_a_store_that_they_share_takes_the_proof_once(
+    shared: bool, status: int
+) -> None:
+    one, two = proving.Recalling(), proving.Recalling()
+    inner = guarded(hello, proving.settings_for(leeway=29), one if shared else two)
+    assert call(guarded(inner, store=one), **proof_of()).status == status
+    assert len(one.shown + two.shown) == 2
 
 
 # --- settings that could never be right

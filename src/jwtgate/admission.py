@@ -6,7 +6,7 @@ settings only evaluates its own requirement on it.
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping
 from typing import Any, TypeVar
 
 from .core.access import AccessToken, Requirement
@@ -19,6 +19,7 @@ Memory = MutableMapping[str, Any]
 V = TypeVar("V", Verifier, AsyncVerifier)
 
 OUTCOMES = "jwtgate.outcomes"
+PATH = "/!$&'()*+,;=:@~"  # what a path may hold as it is, beside letters, digits and -._ (RFC 3986 section 3.3)
 
 _PROBED = (("Cache-Control", "no-store"), ("Content-Type", "application/json"))
 READY = Refusal(200, _PROBED, b'{"ready":true}')
@@ -95,13 +96,19 @@ def known_caller(memory: Memory, settings: ApiSettings) -> AccessToken | None:
     return outcome if isinstance(outcome, AccessToken) else None
 
 
-def told(memory: Memory, settings: ApiSettings) -> tuple[tuple[str, str], ...]:
-    """What a good request's answer carries besides what the app says: the nonce for its sender's next proof.
+def tell(lines: Iterable[tuple[str, str]], memory: Memory, settings: ApiSettings) -> list[tuple[str, str]]:
+    """The header lines of an answer, with the nonce for its sender's next proof where the request had a good one.
 
-    RFC 9449 section 8.2: so a client always has a fresh one, and no request is sent twice for want of it.
+    So no request is sent twice for want of a nonce. RFC 9449 section 8.2: no cache should give it to a later request;
+    where the application says nothing about caches, this does.
     """
-    token = known_caller(memory, settings)
-    return () if token is None or token.dpop_nonce is None else (("DPoP-Nonce", token.dpop_nonce),)
+    given, token = [*lines], known_caller(memory, settings)
+    if token is None or token.dpop_nonce is None:
+        return given
+    kept = [line for line in given if line[0].lower() != "dpop-nonce"]
+    if all(name.lower() != "cache-control" for name, _ in kept):
+        kept.append(("Cache-Control", "no-store"))
+    return [*kept, ("DPoP-Nonce", token.dpop_nonce)]
 
 
 def refuse(error: AuthError, settings: ApiSettings) -> Refusal:

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 from urllib.parse import quote
 
-from .admission import NOT_READY, READY, admit, keep, recall, refuse, told, verifier_for
+from .admission import NOT_READY, PATH, READY, admit, keep, recall, refuse, tell, verifier_for
 from .core.access import Requirement
 from .core.errors import AuthError, Refusal
 from .core.mtls import certificate_of_pem
@@ -27,8 +27,7 @@ REQUESTS = ("http", "websocket")
 TOKEN = "jwtgate.token"  # where the app finds the AccessToken in its scope
 DENIAL = "websocket.http.response"  # the extension by which a WebSocket handshake gets an HTTP answer
 CLOSE: Message = {"type": "websocket.close", "code": 1008, "reason": ""}  # RFC 6455 section 7.4.1: a policy violation
-BEGUN = frozenset({"http.response.start", "websocket.accept"})
-PATH = "/!$&'()*+,;=:@~"  # what a path may hold as it is, beside letters, digits and -._ (RFC 3986 section 3.3)
+BEGUN = frozenset({"http.response.start", "websocket.accept", f"{DENIAL}.start"})
 ANSWERED = frozenset({"http.response.start", f"{DENIAL}.start", "websocket.close"})
 
 
@@ -70,7 +69,7 @@ class JwtGateMiddleware:
         elif scope["type"] not in REQUESTS:
             await self._app(scope, receive, send)
         else:
-            await answer_errors(self._pass, self._answer, scope, receive, send)
+            await answer_errors(self._pass, self._answer, scope, receive, telling(scope, self._settings, send))
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with AsyncExitStack() as ending:
@@ -92,7 +91,7 @@ class JwtGateMiddleware:
             scope.setdefault(TOKEN, None)
         else:
             scope[TOKEN] = admit(await outcome_of(scope, self._verifier), verdict.requirement)
-        await self._app(scope, receive, telling(scope, self._settings, send))
+        await self._app(scope, receive, send)
 
     def _verdict(self, scope: Scope) -> Verdict:
         if scope.get("method") == "OPTIONS" and is_preflight(request_of(scope)):
@@ -116,8 +115,8 @@ def request_of(scope: Scope) -> Request:
 
     The URL is the one that the server was reached by: nothing of it comes from the Host header.
     """
-    lines = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
     # A WebSocket handshake is a GET.
+    lines = _text(scope["headers"])
     return Request(scope.get("method", "GET"), _url(scope), lines, _certificate(scope), _peer(scope))
 
 
@@ -189,15 +188,17 @@ def telling(scope: Scope, settings: ApiSettings, send: Send) -> Send:
     if settings.dpop_nonce_key is None:
         return send
 
-    async def tell(message: Message) -> None:
+    async def telling_send(message: Message) -> None:
         if message["type"] in BEGUN:
-            lines = [(name.lower().encode(), value.encode()) for name, value in told(scope, settings)]
-            names = {name for name, _ in lines}
-            kept = [line for line in message.get("headers", ()) if line[0] not in names]
-            message = {**message, "headers": [*kept, *lines]}
+            message = {**message, "headers": tell_raw(message.get("headers", ()), scope, settings)}
         await send(message)
 
-    return tell
+    return telling_send
+
+
+def tell_raw(lines: Iterable[tuple[bytes, bytes]], scope: Scope, settings: ApiSettings) -> list[tuple[bytes, bytes]]:
+    """As `tell`, for header lines as ASGI sends them."""
+    return _raw(tell(_text(lines), scope, settings))
 
 
 class Telling:
@@ -232,8 +233,15 @@ async def send_refusal(refusal: Refusal, scope: Scope, receive: Receive, send: S
 
 def raw_headers(refusal: Refusal) -> list[tuple[bytes, bytes]]:
     """The header lines as ASGI sends them: names in lower case, repeats kept, the body's length at the end."""
-    lines = [*refusal.headers, ("content-length", str(len(refusal.body)))]
+    return _raw([*refusal.headers, ("content-length", str(len(refusal.body)))])
+
+
+def _raw(lines: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
     return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in lines]
+
+
+def _text(lines: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
+    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in lines]
 
 
 async def answer_errors(app: App, answer: Answer, scope: Scope, receive: Receive, send: Send) -> None:

@@ -25,8 +25,8 @@ from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 from starlette.websockets import WebSocketState
 
-from .admission import admit, refuse, told, verifier_for
-from .asgi import App, Telling, can_answer, lifespan, outcome_of, readiness_of, send_refusal
+from .admission import admit, refuse, verifier_for
+from .asgi import App, Telling, can_answer, lifespan, outcome_of, readiness_of, send_refusal, tell_raw, telling
 from .core.access import AccessToken, Requirement, demand
 from .core.errors import AuthError, JwtGateError, MissingCredentials
 from .core.settings import ApiSettings, Issuer
@@ -148,8 +148,8 @@ class Gate:
             other = self.on_refusal(error, connection)
             response = await other if inspect.isawaitable(other) else other
             if response is not None:
-                return response
-        return functools.partial(send_refusal, refusal)
+                return Telling(response, self.settings)
+        return Telling(functools.partial(send_refusal, refusal), self.settings)
 
 
 class Authenticate(SecurityBase):
@@ -174,9 +174,20 @@ class Authenticate(SecurityBase):
         """The token; None only where credentials are optional and missing. Raises AuthError."""
         self._gate._stand_at(connection)
         outcome = await outcome_of(connection.scope, self._gate.verifier)
-        response.headers.update(dict(told(connection.scope, self._gate.settings)))
+        self._tell(connection, response)
         wanted = [name for name in names.scopes if name != _OPTIONAL]
         return admit(outcome, demand(wanted), optional=_OPTIONAL in names.scopes)
+
+    def _tell(self, connection: HTTPConnection, response: Response) -> None:
+        """The answer to a request with a good proof carries the nonce for its sender's next one.
+
+        response: FastAPI takes the header lines over from it, unless the route returns a Response of its own.
+        """
+        settings = self._gate.settings
+        if isinstance(connection, WebSocket):
+            connection._send = telling(connection.scope, settings, connection._send)
+        elif settings.dpop_nonce_key is not None:
+            response.raw_headers[:] = tell_raw(response.raw_headers, connection.scope, settings)
 
 
 class _Named(SecurityBase):
@@ -192,15 +203,17 @@ class _Named(SecurityBase):
 
 # ----------------------------------------------------------------------------------------------------------- OpenAPI
 
-# Tells our schemes from others until the document is complete; then it is taken away.
+# Tells our schemes from others until the document is complete, and what it is to say of them; then it is taken away.
 _MARK: Final = "x-jwtgate"
+_DPOP: Final = "_DPoP"  # at the end of a scheme's name
 _SCHEMA: Final = "AccessRefusal"
 
+# With the headers of each. A mark may name others.
 _REFUSALS: Final = {
-    "400": ("The Authorization header is malformed, or there are several", "WWW-Authenticate"),
-    "401": ("No access token, or one that is not valid for this API", "WWW-Authenticate"),
-    "403": ("The access token does not allow this request", "WWW-Authenticate"),
-    "503": ("The request cannot be authenticated at the moment", "Retry-After"),
+    "400": ("The Authorization header is malformed, or there are several", ["WWW-Authenticate"]),
+    "401": ("No access token, or one that is not valid for this API", ["WWW-Authenticate"]),
+    "403": ("The access token does not allow this request", ["WWW-Authenticate"]),
+    "503": ("The request cannot be authenticated at the moment", ["Retry-After"]),
 }
 
 
@@ -216,7 +229,9 @@ def _identifier(settings: ApiSettings) -> str:
 
 def _scheme(settings: ApiSettings) -> models.SecurityBase:
     """How a client gets a token for this API, as far as the settings know."""
-    about: dict[str, Any] = {"description": _description(settings), _MARK: True}
+    nonce = () if settings.dpop_nonce_key is None else ("DPoP-Nonce",)
+    mark = {"schemes": list(settings.challenges), "401": ["WWW-Authenticate", *nonce]}
+    about: dict[str, Any] = {"description": _description(settings), _MARK: mark}
     domains = (settings.domain,) if isinstance(settings.domain, str) else settings.domain
     if domains:
         return models.OAuth2(flows=_flows(settings, Issuer.auth0(domains[0]).url), **about)
@@ -251,20 +266,39 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
     """Every route behind a gate lists the refusals; names that only routes mention join their scheme's scopes."""
     components = document.get("components", {})
     schemes = components.get("securitySchemes", {})
-    ours = {name: scheme for name, scheme in schemes.items() if scheme.pop(_MARK, False)}
-    for scheme in ours.values():
-        if "flows" in scheme:
+    ours = {name: scheme.pop(_MARK) for name, scheme in schemes.items() if _MARK in scheme}
+    for name, mark in ours.items():
+        if "flows" in schemes[name]:
             # In pages that offer one flow after the other: authorizationCode, which sends the audience, before
             # clientCredentials, to which Swagger UI cannot add it.
-            scheme["flows"] = dict(sorted(scheme["flows"].items()))
+            schemes[name]["flows"] = dict(sorted(schemes[name]["flows"].items()))
+        if "DPoP" in mark["schemes"]:
+            schemes[f"{name}{_DPOP}"] = _dpop_scheme(name)
     for operation in _operations(document):
         for security in operation.get("security", ()):
             for name in [name for name in security if name in ours]:
                 security[name] = [scope for scope in security[name] if scope != _OPTIONAL]
-                _declare(ours[name], security[name])
-                _list_refusals(operation["responses"])
+                _declare(schemes[name], security[name])
+                _list_refusals(operation["responses"], ours[name])
                 components.setdefault("schemas", {}).setdefault(_SCHEMA, _refusal_schema())
+        if "security" in operation:
+            operation["security"] = [way for security in operation["security"] for way in _ways(security, ours)]
     return document
+
+
+def _dpop_scheme(name: str) -> dict[str, str]:
+    """RFC 9449 section 7.1: an authentication scheme of HTTP, as Bearer is one."""
+    about = f"A token of `{name}` that is bound to a key of the client, with a proof of that key in the header `DPoP`."
+    return {"type": "http", "scheme": "DPoP", "description": about}
+
+
+def _ways(security: dict[str, Any], ours: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """How a token may be sent: as bearer tokens are, with a proof of its key, or in either way."""
+    spoken = {name: ours[name]["schemes"] if name in ours else ["Bearer"] for name in security}
+    if all("Bearer" in schemes for schemes in spoken.values()):
+        yield security
+    if any("DPoP" in schemes for schemes in spoken.values()):
+        yield {name + _DPOP if "DPoP" in spoken[name] else name: scopes for name, scopes in security.items()}
 
 
 def _operations(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -278,15 +312,15 @@ def _declare(scheme: Mapping[str, Any], names: list[str]) -> None:
             flow["scopes"].setdefault(name, "")
 
 
-def _list_refusals(responses: dict[str, Any]) -> None:
+def _list_refusals(responses: dict[str, Any], mark: Mapping[str, Any]) -> None:
     """What the app itself says about a status stays."""
     schema = {"$ref": f"#/components/schemas/{_SCHEMA}"}
-    for status, (description, header) in _REFUSALS.items():
+    for status, (description, headers) in _REFUSALS.items():
         responses.setdefault(
             status,
             {
                 "description": description,
-                "headers": {header: {"schema": {"type": "string"}}},
+                "headers": {header: {"schema": {"type": "string"}} for header in mark.get(status, headers)},
                 "content": {"application/json": {"schema": schema}},
             },
         )

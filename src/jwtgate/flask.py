@@ -19,8 +19,9 @@ from weakref import WeakSet
 
 from flask import Blueprint, Flask, Request, Response, after_this_request, current_app, has_request_context, request
 from flask.typing import ResponseReturnValue
+from werkzeug.datastructures import Headers
 
-from .admission import NoToken, admit, caller, known_caller, refuse, told, verifier_for
+from .admission import NoToken, admit, caller, known_caller, refuse, tell, verifier_for
 from .core.access import AccessToken, Requirement, demand
 from .core.errors import AuthError, SettingsError
 from .core.paths import is_preflight
@@ -174,10 +175,14 @@ class Gate:
                     raise SettingsError("requires", "must stand below @app.get(…): this view is registered", endpoint)
 
     def _admit(self, requirement: Requirement | None, optional: bool) -> None:
-        admit(outcome_of(request.environ, self.verifier), requirement, optional=optional)
-        lines = told(request.environ, self.settings)
-        if lines:
-            after_this_request(lambda response: _with(response, lines))
+        outcome = outcome_of(request.environ, self.verifier)
+        if self.settings.dpop_nonce_key is not None:
+            after_this_request(self._tell)
+        admit(outcome, requirement, optional=optional)
+
+    def _tell(self, response: Response) -> Response:
+        response.headers = Headers(tell(response.headers, request.environ, self.settings))
+        return response
 
     def _answer(self, error: AuthError) -> Response:
         refusal = refuse(error, self.settings)
@@ -218,11 +223,6 @@ class Gate:
             return False
         view = current_app.view_functions.get(endpoint)
         return endpoint in endpoints or self in getattr(view, _OPENED_BY, ())
-
-
-def _with(response: Response, lines: Iterable[tuple[str, str]]) -> Response:
-    response.headers.update(dict(lines))
-    return response
 
 
 def _is_left_to_flask() -> bool:

@@ -19,9 +19,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketState
 
-from .admission import NoToken, admit, caller, known_caller, refuse, told, verifier_for
+from .admission import NoToken, admit, caller, known_caller, refuse, verifier_for
 from .asgi import (
-    Telling,
     answer_errors,
     can_answer,
     lifespan,
@@ -29,6 +28,7 @@ from .asgi import (
     raw_headers,
     readiness_of,
     send_refusal,
+    tell_raw,
     telling,
 )
 from .core.access import AccessToken, Requirement, demand
@@ -148,7 +148,8 @@ class Requires:
             connection = _connection(args, kwargs)
             try:
                 await self._admit(connection.scope)
-                return self._answers.tell(await run(*args, **kwargs), connection)
+                self._answers.tell_websocket(connection)
+                return self._answers.tell(await run(*args, **kwargs), connection.scope)
             except AuthError as error:
                 if isinstance(connection, WebSocket):
                     return await self._answers.to_websocket(error, connection)
@@ -256,7 +257,7 @@ class _Answers:
 
     def response(self, error: AuthError) -> Response:
         """The standard answer, which asks for another one when it is sent."""
-        return _RefusalResponse(refuse(error, self._settings), error, self._on_refusal)
+        return _RefusalResponse(refuse(error, self._settings), error, self._on_refusal, self.telling)
 
     async def __call__(self, error: AuthError, scope: Scope, receive: Receive, send: Send) -> None:
         if can_answer(scope):
@@ -265,14 +266,21 @@ class _Answers:
             await send_refusal(refuse(error, self._settings), scope, receive, send)
 
     def telling(self, scope: Scope, send: Send) -> Send:
-        """What sends the answers of a good request, with the nonce for its sender's next proof."""
+        """What sends the answer to a request with a good proof, with the nonce for its sender's next one."""
         return telling(scope, self._settings, send)
 
-    def tell(self, answer: Any, connection: HTTPConnection) -> Any:
+    def tell(self, answer: Any, scope: Scope) -> Any:
         """An endpoint's answer, with that nonce."""
-        if isinstance(answer, Response):
-            answer.headers.update(dict(told(connection.scope, self._settings)))
+        if self._settings.dpop_nonce_key is not None and isinstance(answer, Response):
+            # In place: `headers` may have been looked at, and then it is of this very list.
+            answer.raw_headers[:] = tell_raw(answer.raw_headers, scope, self._settings)
         return answer
+
+    def tell_websocket(self, connection: HTTPConnection) -> None:
+        """The same for the answer to a handshake."""
+        if isinstance(connection, WebSocket):
+            # Not a WebSocket of our own: others may hold this one, and each keeps a state.
+            connection._send = self.telling(connection.scope, connection._send)
 
     async def to_websocket(self, error: AuthError, websocket: WebSocket) -> None:
         """Before it was accepted, the refusal; then a close (1008). One that is closed already lets the error go."""
@@ -286,16 +294,23 @@ class _Answers:
 
 
 class _RefusalResponse(Response):
-    def __init__(self, refusal: Refusal, error: AuthError, on_refusal: OnRefusal | None) -> None:
+    def __init__(
+        self,
+        refusal: Refusal,
+        error: AuthError,
+        on_refusal: OnRefusal | None,
+        telling: Callable[[Scope, Send], Send],
+    ) -> None:
         super().__init__(refusal.body, refusal.status)
         # A mapping would merge the challenges of several schemes into one.
         self.raw_headers = raw_headers(refusal)
         self._error = error
         self._on_refusal = on_refusal
+        self._telling = telling
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         other = await self._other(scope, receive, send)
-        await (super().__call__ if other is None else other)(scope, receive, send)
+        await (super().__call__ if other is None else other)(scope, receive, self._telling(scope, send))
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> Response | None:
         if self._on_refusal is None:
@@ -332,11 +347,11 @@ class _Authentication(AuthenticationMiddleware):
     """Starlette's own, but a refusal leaves it as an AuthError: `on_error` cannot answer a WebSocket."""
 
     def __init__(self, app: ASGIApp, backend: JwtGateBackend, answers: _Answers) -> None:
-        super().__init__(Telling(app, backend._settings), backend, on_error=self._raise)
+        super().__init__(app, backend, on_error=self._raise)
         self._answers = answers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await answer_errors(super().__call__, self._answers, scope, receive, send)
+        await answer_errors(super().__call__, self._answers, scope, receive, self._answers.telling(scope, send))
 
     @staticmethod
     def _raise(conn: HTTPConnection, error: AuthenticationError) -> Response:

@@ -6,15 +6,25 @@ import asyncio
 import logging
 import threading
 from collections import Counter
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from jwtgate import ApiSettings, AsyncVerifier, AuthError, Issuer, Request, SettingsError, Verifier
-from jwtgate.core.events import KeyEvent, KeysKept, KeysLoaded, KeysMissing, PlainHttp
+from jwtgate.core.events import (
+    KeyEvent,
+    KeysKept,
+    KeysLoaded,
+    KeysMissing,
+    KeysRestored,
+    PlainHttp,
+    RevocationsRead,
+    RevocationsUnread,
+    SnapshotTrouble,
+)
 from jwtgate.core.key_state import BACK_OFF, COOL_DOWN, HARD_AGE, SOFT_AGE
 from jwtgate.core.status import Counters
-from jwtgate.verifier.watching import Tally
+from jwtgate.verifier.watching import Tally, Watch
 from tests.loopback import DISCOVERY, JWKS, Clock, Drive, Origin, both, sends, threads_ended, trouble
 from tests.making import API, Issuing
 
@@ -74,6 +84,33 @@ def test_the_story_of_an_issuer_is_told_in_events(
         KeysMissing, KeysLoaded, KeysLoaded, KeysKept, KeysMissing,
     ]  # fmt: skip
     assert not [record for record in records if "secret" in repr(vars(record)) or "html" in record.getMessage()]
+
+
+EVENTS: list[KeyEvent] = [
+    KeysLoaded("i", ("1",), ("1",), (), (), 1, 0.5),
+    KeysKept("i", "status", "r", 1, 600.0, 5.0),
+    KeysMissing("i", "status", "r", 1, 5.0),
+    KeysRestored("i", ("1",), 60.0),
+    PlainHttp("i", "http://i"),
+    SnapshotTrouble("read", "r"),
+    RevocationsUnread("r"),
+    RevocationsRead(12.0),
+]
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.name)
+def test_every_event_is_one_line_and_one_call(event: KeyEvent, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "jwtgate")
+    told: list[KeyEvent] = []
+    Watch(told.append).tell(event)
+    assert told == [event]
+    (record,) = caplog.records
+    assert record.getMessage().isprintable()
+    assert (vars(record)["event"], vars(record)["detail"]) == (event.name, event)
+
+
+def test_these_are_all_the_events_there_are() -> None:
+    assert {type(event) for event in EVENTS} == set(get_args(KeyEvent))
 
 
 @both
