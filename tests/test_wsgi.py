@@ -583,6 +583,8 @@ def test_on_refusal_may_leave_it_at_the_standard_answer(gated: Any) -> None:
         ({}, "https://api.example:443/a%20b?x=1&y=%ff"),
         ({"RAW_URI": None, "REQUEST_URI": "/sent?x"}, "https://api.example:443/sent?x"),
         ({"RAW_URI": "http://evil.example/sent"}, "https://api.example:443/sent"),
+        ({"RAW_URI": "admin/x"}, "https://api.example:443/admin/x"),
+        ({"RAW_URI": "/fetch/https://other.example/x"}, "https://api.example:443/fetch/https://other.example/x"),
         ({"RAW_URI": None}, "https://api.example:443/under/a%20b%E9?x=1&y=%ff"),
         ({"RAW_URI": None, "QUERY_STRING": ""}, "https://api.example:443/under/a%20b%E9"),
         ({"RAW_URI": None, "QUERY_STRING": None}, "https://api.example:443/under/a%20b%E9"),

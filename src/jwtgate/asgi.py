@@ -140,11 +140,13 @@ def _peer(scope: Scope) -> str | None:
 def _url(scope: Scope) -> str:
     host, port = scope.get("server") or ("", None)
     name = f"[{host}]" if ":" in host else host
-    authority = f"{name}:{port}" if port else name
+    authority = "" if port is None else f"{name}:{port}"  # of a Unix socket it is its path, and no host
     raw: bytes = scope.get("raw_path") or quote(scope["path"], safe=PATH).encode()
     query: bytes = scope.get("query_string", b"")
     target = raw + b"?" + query if query else raw
-    return f"{scope.get('scheme', 'http')}://{authority}{target.decode('latin-1')}"
+    # A target without a slash at its beginning must not pass for a part of the authority.
+    slash = "" if target.startswith(b"/") else "/"
+    return f"{scope.get('scheme', 'http')}://{authority}{slash}{target.decode('latin-1')}"
 
 
 async def outcome_of(scope: Scope, verifier: AsyncVerifier) -> Outcome:

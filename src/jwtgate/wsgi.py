@@ -129,7 +129,9 @@ def _url(environ: WSGIEnvironment) -> str:
     # On a Unix socket gunicorn makes up a name out of the Host header, which anybody can write.
     name = environ["SERVER_NAME"] if environ.get("REMOTE_ADDR", "-") else ""
     server = f"[{name}]:{environ['SERVER_PORT']}" if ":" in name else f"{name}:{environ['SERVER_PORT']}"
-    return f"{environ['wsgi.url_scheme']}://{server}{sent}"
+    # A target without a slash at its beginning must not pass for a part of the authority.
+    slash = "" if sent.startswith("/") else "/"
+    return f"{environ['wsgi.url_scheme']}://{server}{slash}{sent}"
 
 
 def _sent(environ: WSGIEnvironment) -> str | None:

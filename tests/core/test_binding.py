@@ -202,6 +202,8 @@ def test_what_was_proved_is_on_the_token() -> None:
         request(BOTH_TOKEN, HOLDER.proof("GET", URL, BOTH_TOKEN), certificate=HOLDER.certificate), api("dpop", "mtls")
     )
     assert (by_both.jkt, by_both.certificate_thumbprint) == (HOLDER.jkt, HOLDER.x5t)
+    beside = request(CERTIFICATE_TOKEN, OTHER.proof("GET", URL, CERTIFICATE_TOKEN), certificate=HOLDER.certificate)
+    assert ask(beside, api("dpop", "mtls")).jkt is None
     by_certificate = ask(request(CERTIFICATE_TOKEN, certificate=HOLDER.certificate), api("mtls"))
     assert (by_certificate.jkt, by_certificate.certificate_thumbprint) == (None, HOLDER.x5t)
 

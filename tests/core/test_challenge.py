@@ -189,6 +189,18 @@ def test_the_error_stands_only_on_the_scheme_that_was_used(
     assert error.headers == (*FIRST, *(("WWW-Authenticate", challenge) for challenge in challenges))
 
 
+def test_an_answer_that_is_always_the_same_is_written_once_and_of_no_other() -> None:
+    settings = api()
+    first, second = (answer(InvalidToken(text), settings).refusal for text in ("a", "b"))
+    assert first is second
+    own = InvalidToken("c")
+    own.sentence = "Something else."  # type: ignore[misc]
+    assert b"Something else" in answer(own, settings).body
+    assert answer(InvalidToken("d"), settings).refusal is first
+    asked = [answer(InsufficientScope((name,), (name,)), settings) for name in "ab"]
+    assert asked[0].headers != asked[1].headers
+
+
 def test_an_answer_that_was_given_stays() -> None:
     error = answer(MissingCredentials(), PLAIN)
     before = error.refusal

@@ -155,7 +155,11 @@ def test_a_snapshot_does_not_replace_what_the_settings_or_the_issuer_say() -> No
     assert given.export(MOMENT) == file.export(MOMENT) == {}
 
 
-@pytest.mark.parametrize("jwks", [{"keys": []}, {"keys": [signing_key("P-256").jwk()]}, {"keys": [7]}], ids=repr)
+@pytest.mark.parametrize(
+    "jwks",
+    [{"keys": []}, {"keys": [signing_key("P-256").jwk()]}, {"keys": [7]}],
+    ids=["empty", "of another algorithm", "a number"],
+)
 def test_a_snapshot_is_looked_at_as_strictly_as_an_answer(jwks: Any) -> None:
     keys = ring()
     assert keys.restore({ISSUER: Kept(jwks, NOW)}, MOMENT) == []

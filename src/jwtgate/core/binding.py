@@ -81,9 +81,9 @@ class Senders:
         if proof is None:
             return Sender(credentials.scheme, certificate_thumbprint=certificate)
         yield from self._remember(proof)
-        return Sender(
-            credentials.scheme, proof.jkt, certificate, None if self.nonces is None else self.nonces.current(now)
-        )
+        nonce = None if self.nonces is None else self.nonces.current(now)
+        # A proof may come with a token that is bound to a certificate alone: of its key nothing is known then.
+        return Sender(credentials.scheme, bound.get("jkt"), certificate, nonce)
 
     def _proof(self, bound: Mapping[str, str], credentials: Credentials, request: Request, now: float) -> Proof | None:
         if self.proofs is None or credentials.scheme != "DPoP":

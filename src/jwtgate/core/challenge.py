@@ -35,10 +35,11 @@ def refusal_of(error: AuthError, settings: ApiSettings, scheme: str | None = Non
     """What the client is told: as it was first worked out, or worked out now."""
     if error.refusal is None:
         known, case = settings.refusals, (type(error), scheme)
-        refusal = known.get(case)
+        same = _is_always_the_same(error)
+        refusal = known.get(case) if same else None
         if refusal is None:
             refusal = Refusal(error.status, tuple(_headers(error, settings, scheme)), _body(error))
-            if _is_always_the_same(error):
+            if same:
                 known[case] = refusal
         error.refusal = refusal
     return error.refusal
@@ -50,7 +51,8 @@ _TELLING = (InsufficientScope, InsufficientAuthentication, NonceRequired, Unavai
 
 def _is_always_the_same(error: AuthError) -> bool:
     # An application's own kinds of error may say something else each time.
-    return type(error).__module__ == errors.__name__ and not isinstance(error, _TELLING)
+    ours = type(error).__module__ == errors.__name__ and not isinstance(error, _TELLING)
+    return ours and vars(error).keys().isdisjoint(("status", "code", "sentence"))
 
 
 def _headers(error: AuthError, settings: ApiSettings, scheme: str | None) -> list[tuple[str, str]]:

@@ -34,9 +34,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 Outcome = AccessToken | AuthError
 CLOSED = "the verifier is closed"
-LONGEST_LIFE = (
-    2_592_000  # seconds: of an access token, at Auth0; until then a revocation is kept that says nothing else
-)
+LONGEST_LIFE = 315_360_000  # seconds: without `token_lifetime`, tokens may live for long, and must not come back
 
 
 class Driver(Generic[R]):

@@ -114,8 +114,8 @@ class Verifier(Driver[Cut]):
 
         token: this one, which must have a `jti`. Or, of the issuer (to be named where there are several): `jti`, the
             name of one token; or `subject`, all that it had before `not_before`, which is now unless given.
-        expires: when the last of them expires by itself; `token_lifetime` from now unless given, or 30 days. Times are
-            aware datetimes, or seconds since the epoch.
+        expires: when the last of them expires by itself; `token_lifetime` from now unless given, or ten years. Times
+            are aware datetimes, or seconds since the epoch.
 
         Raises StoreUnavailable, and the revocation then counts in this process alone; SettingsError.
         """
@@ -361,8 +361,8 @@ class AsyncVerifier(Driver["asyncio.Task[None]"]):
 
         token: this one, which must have a `jti`. Or, of the issuer (to be named where there are several): `jti`, the
             name of one token; or `subject`, all that it had before `not_before`, which is now unless given.
-        expires: when the last of them expires by itself; `token_lifetime` from now unless given, or 30 days. Times are
-            aware datetimes, or seconds since the epoch.
+        expires: when the last of them expires by itself; `token_lifetime` from now unless given, or ten years. Times
+            are aware datetimes, or seconds since the epoch.
 
         Raises StoreUnavailable, and the revocation then counts in this process alone; SettingsError.
         """
