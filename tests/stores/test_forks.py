@@ -6,9 +6,15 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
+
+from jwtgate.stores.sqlite import SqliteStore
+from tests.loopback import PATIENCE
+from tests.making import NOW
+from tests.stores.servers import proof
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system with fork")
 
@@ -63,6 +69,39 @@ def test_a_fork_shares_the_file_and_nothing_that_is_open(tmp_path: Path) -> None
     connection = sqlite3.connect(path)
     assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     connection.close()
+
+
+def test_a_fork_waits_for_those_who_are_inside_of_sqlite_and_they_for_it(tmp_path: Path) -> None:
+    store = SqliteStore(str(tmp_path / "store.sqlite3"))
+    inside, leave, forked, back = (threading.Event() for _ in range(4))
+
+    def stay() -> None:
+        with store._connection():
+            inside.set()
+            assert leave.wait(PATIENCE)
+
+    def fork() -> None:
+        store.forks()
+        forked.set()
+
+    def come_back() -> None:
+        store.remember(proof("1"), NOW)
+        back.set()
+
+    threads = [threading.Thread(target=each) for each in (stay, fork, come_back)]
+    threads[0].start()
+    assert inside.wait(PATIENCE)
+    threads[1].start()
+    assert not forked.wait(0.1)
+    leave.set()
+    assert forked.wait(PATIENCE)
+    threads[2].start()
+    assert not back.wait(0.1)
+    store.stays()
+    assert back.wait(PATIENCE)
+    for thread in threads:
+        thread.join(PATIENCE)
+    store.close()
 
 
 def test_a_fork_shares_the_server_and_no_connection(request: pytest.FixtureRequest) -> None:

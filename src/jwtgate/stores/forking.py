@@ -22,6 +22,9 @@ class Forking(ABC):
     def forked(self) -> None:
         """In the child: the locks and connections that there are belong to the parent."""
 
+    def stays(self) -> None:
+        """In the parent, after: what was held up may go on."""
+
 
 _TOLD: weakref.WeakSet[Forking] = weakref.WeakSet()
 
@@ -36,5 +39,10 @@ def _after() -> None:
         each.forked()
 
 
+def _go_on() -> None:
+    for each in list(_TOLD):
+        each.stays()
+
+
 with suppress(AttributeError):  # where there is no fork, there is nothing to do about it
-    os.register_at_fork(before=_before, after_in_child=_after)
+    os.register_at_fork(before=_before, after_in_child=_after, after_in_parent=_go_on)

@@ -6,6 +6,7 @@ import errno
 import os
 import sqlite3
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -60,6 +61,7 @@ class SqliteStore(Store, Forking):
     def __init__(self, path: str, identifier: str | Sequence[str] = "", most: int = MOST_PROOFS) -> None:
         super().__init__()
         self._idle: list[Connection] = []
+        self._begin()
         self.path = path
         self._namespace = namespace_of(identifier)
         # What this process has seen itself: it counts a key's proofs, and replays of its own ask nobody.
@@ -140,18 +142,26 @@ class SqliteStore(Store, Forking):
 
     @contextmanager
     def _connection(self) -> Iterator[Connection]:
-        idle = self._idle
-        connection = self._take(idle)
+        with self._gate:
+            self._gate.wait_for(lambda: not self._forks)
+            self._busy += 1
         try:
-            yield connection
-        except BaseException:
-            connection.close()
-            raise
-        # One that was closed meanwhile has another list.
-        if idle is self._idle and len(idle) < IDLE:
-            idle.append(connection)
-        else:
-            connection.close()
+            idle = self._idle
+            connection = self._take(idle)
+            try:
+                yield connection
+            except BaseException:
+                connection.close()
+                raise
+            # One that was closed meanwhile has another list.
+            if idle is self._idle and len(idle) < IDLE:
+                idle.append(connection)
+            else:
+                connection.close()
+        finally:
+            with self._gate:
+                self._busy -= 1
+                self._gate.notify_all()
 
     def _take(self, idle: list[Connection]) -> Connection:
         place = _place(self.path)
@@ -166,11 +176,26 @@ class SqliteStore(Store, Forking):
             connection.close()
 
     def forks(self) -> None:
-        # SQLite's locks belong to a process: an open connection must not come into another.
+        # SQLite's locks belong to a process: an open connection must not come into another. Nor may a thread be inside
+        # of SQLite: in the child, what it has locked would stay so.
+        with self._gate:
+            self._forks = True
+            self._gate.wait_for(lambda: not self._busy, BUSY_SECONDS)
         self.close()
 
+    def stays(self) -> None:
+        with self._gate:
+            self._forks = False
+            self._gate.notify_all()
+
     def forked(self) -> None:
+        self._begin()
         self._own.reset()
+
+    def _begin(self) -> None:
+        self._gate = threading.Condition()
+        self._forks = False
+        self._busy = 0  # threads that ask the file
 
 
 class Connection(sqlite3.Connection):
