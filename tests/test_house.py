@@ -151,7 +151,7 @@ def test_every_border_post_and_tool_belongs_to_all() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
     (everything,) = extras["all"]
-    apart = {"all", "bench", "dev", "speed", "test"}
+    apart = {"all", "bench", "dev", "fuzz", "mutation", "speed", "test"}
     assert set(re.findall(r"\w+", everything)) - {"jwtgate"} == extras.keys() - apart
 
 

@@ -15,6 +15,8 @@ from jwtgate.core.events import (
     KeysMissing,
     KeysRestored,
     PlainHttp,
+    RevocationsRead,
+    RevocationsUnread,
     SnapshotTrouble,
 )
 from jwtgate.core.status import Counters, Source, Status
@@ -42,6 +44,12 @@ def label(event: KeyEvent) -> tuple[str, str | None]:
         case SnapshotTrouble():
             assert_type(event.action, Literal["read", "write"])
             return event.name, event.action
+        case RevocationsUnread():
+            assert_type(event.reason, str)
+            return event.name, None
+        case RevocationsRead():
+            assert_type(event.seconds, float)
+            return event.name, None
         case _:
             assert_never(event)
 

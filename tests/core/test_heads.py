@@ -16,7 +16,7 @@ from jwtgate.core.effects import LoadKeys, Moment
 from jwtgate.core.flow import Known, authenticate_token, known_to, remembered_token
 from jwtgate.core.heads import HEAD_SIZE, HEADS, Heads, by_orjson, by_standard_library, quick_object
 from jwtgate.core.keys import Keyring, keys_of
-from jwtgate.core.remembered import MOST_OF_ONE, OVERHEAD, Remembered
+from jwtgate.core.remembered import LONGEST, MOST_OF_ONE, OVERHEAD, Remembered
 from jwtgate.core.revocations import Revocation, Revocations
 from tests.making import ABSENT, API, ISSUER, MOMENT, NOW, SECRET, Issuing, base64url, compact, drive, segment
 
@@ -495,7 +495,7 @@ def filled(limit: int, *tokens: str) -> Remembered:
         drive(authenticate_token(token, PLAIN, keys), MOMENT)
         found = known_to(keys).heads.recognise(token, MOMENT)
         assert found is not None
-        memory.keep(token, found)
+        memory.keep(token, found, MOMENT)
     return memory
 
 
@@ -524,7 +524,7 @@ def test_what_is_used_stays() -> None:
     for other in others:
         found = known_to(warmed(PLAIN)).heads.recognise(other, MOMENT)
         assert found is not None
-        memory.keep(other, found)
+        memory.keep(other, found, MOMENT)
         assert memory.get(used, MOMENT) is not None
 
 
@@ -573,3 +573,15 @@ def test_a_token_that_is_kept_again_counts_once() -> None:
     memory = filled(1_000_000, *[token] * (MOST_OF_ONE + 5))
     assert [count for count, _ in memory._callers.values()] == [1]
     assert memory.get(token, MOMENT) is not None
+
+
+def test_who_has_new_tokens_all_the_time_is_remembered_again_after_a_while() -> None:
+    tokens = [ISSUING.token(jti=str(number), exp=int(NOW) + 80_000) for number in range(MOST_OF_ONE + 2)]
+    memory = filled(10_000_000, *tokens)
+    assert memory.get(tokens[-1], MOMENT) is None
+    found = known_to(warmed(PLAIN)).heads.recognise(tokens[-1], MOMENT)
+    assert found is not None
+    for seconds, kept in ((LONGEST - 1, False), (LONGEST, True)):
+        later = Moment(NOW, MOMENT.monotonic + seconds)
+        memory.keep(tokens[-1], found, later)
+        assert (memory.get(tokens[-1], later) is not None) is kept

@@ -161,7 +161,11 @@ def test_there_is_room_for_so_many_and_those_that_expired_make_some(make: Make, 
     revoking.learn(one("3"))
     with pytest.raises(StoreUnavailable):
         revoking.revoke(one("4"))
-    assert [is_revoked(revoking, jti) for jti in "1234"] == [False, True, True, False]
+    with pytest.raises(StoreUnavailable):
+        asyncio.run(revoking.revoke_async(one("5")))
+    assert [is_revoked(revoking, jti) for jti in "12345"] == [False, True, True, False, False]
+    # The store is told all the same, and with it whoever has room.
+    assert [each.jti for each in revoking._store.changes("").revocations] == ["4", "5"]
     assert MOST >= 10_000
 
 

@@ -32,12 +32,12 @@ class Senders:
 
     def __init__(self, settings: ApiSettings, revocations: Revoked | None = None) -> None:
         possession = settings.possession
-        self.required = possession.required
-        self.proxies = ProxyRules(
+        self.required: bool = possession.required
+        self.proxies: ProxyRules = ProxyRules(
             settings.public_url, settings.trusted_proxies, settings.proxy_headers, settings.certificate_header
         )
-        self.nonces = _nonces(settings)
-        self.proofs = (
+        self.nonces: Nonces | None = _nonces(settings)
+        self.proofs: DpopRules | None = (
             DpopRules(frozenset(settings.dpop_algorithms), settings.dpop_window, settings.leeway, self.nonces)
             if "dpop" in possession.mechanisms
             else None

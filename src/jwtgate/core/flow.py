@@ -112,7 +112,7 @@ def check_token(
     if encrypted is not None:
         check_replicated(encrypted, signed.claims)
     senders.revocations.check(signed.claims)
-    known.tokens.keep(token, found)
+    known.tokens.keep(token, found, now)
     return signed, own.policy, now.wall
 
 

@@ -61,7 +61,7 @@ class Encrypted:
         self.algorithm: str = header["alg"]
         self.encryption: str = header["enc"]
         self.kid: str | None = header.get("kid")
-        self.keys = keys
+        self.keys: Sequence[DecryptionKey] = keys
         self._size = ENCRYPTIONS[self.encryption]
         self._associated = first.encode("ascii")  # RFC 7516 section 5.2, step 15
         self._encrypted_key = _octets(second, "encrypted key")

@@ -55,14 +55,14 @@ class ProxyRules:
     ) -> None:
         if public_url is not None:
             check_url("public_url", public_url, allow_http=True)
-        self.public_url = public_url
-        self.base = None if public_url is None else public_url.rstrip("/")
+        self.public_url: str | None = public_url
+        self.base: str | None = None if public_url is None else public_url.rstrip("/")
         self.trusted: tuple[str, ...] = sequence("trusted_proxies", trusted, str)
         self._by_unix = UNIX in self.trusted
         self._networks = tuple(_network(text) for text in self.trusted if text != UNIX)
-        self.headers = _headers(headers, self.trusted)
+        self.headers: tuple[str, ...] = _headers(headers, self.trusted)
         self._read = self._forwarded if self.headers == (FORWARDED,) else self._x_forwarded
-        self.certificate_header = _certificate_header(certificate_header, self.trusted)
+        self.certificate_header: str | None = _certificate_header(certificate_header, self.trusted)
 
     def trusts(self, client: str | None) -> bool:
         """Whether the peer of a connection is one of the trusted proxies. client: its address, as a server tells it."""

@@ -10,6 +10,7 @@ from .heads import Verified
 from .keys import IssuerKeys
 
 MOST_OF_ONE: Final = 64  # tokens of one subject in a generation: nobody can push out all the others'
+LONGEST: Final = 3_600.0  # seconds of a generation: whoever has new tokens all the time is remembered again then
 OVERHEAD: Final = 1_500  # bytes that a token takes beside its text and its claims
 
 
@@ -36,7 +37,7 @@ class Remembered:
     step is one operation of a dict, so that threads need no lock: at worst a token is verified once more.
     """
 
-    __slots__ = ("_callers", "_limit", "_older", "_share", "_size", "_younger")
+    __slots__ = ("_callers", "_ends", "_limit", "_older", "_share", "_size", "_younger")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit // 2  # of each generation
@@ -45,6 +46,7 @@ class Remembered:
         self._older: dict[str, Entry] = {}
         self._callers: dict[tuple[str, str], tuple[int, int]] = {}  # how many in the younger, and their bytes
         self._size = 0
+        self._ends = float("-inf")  # monotonic seconds: then the younger generation becomes the older
 
     def __len__(self) -> int:
         return len(self._younger.keys() | self._older.keys())
@@ -56,23 +58,25 @@ class Remembered:
             entry = self._older.get(token)
             if entry is None:
                 return None
-            self._put(token, entry)
+            self._put(token, entry, now.monotonic)
         own = entry.own
         good = own.in_use is entry.set and now.monotonic < own.quiet_until and entry.begins <= now.wall < entry.ends
         return entry if good else None
 
-    def keep(self, token: str, verified: Verified) -> None:
+    def keep(self, token: str, verified: Verified, now: Moment) -> None:
         """token: as it was sent."""
         if self._limit and verified.set is not None:
-            self._put(token, Entry(verified))
+            self._put(token, Entry(verified), now.monotonic)
 
-    def _put(self, token: str, entry: Entry) -> None:
+    def _put(self, token: str, entry: Entry, now: float) -> None:
         if token in self._younger:
             self._younger[token] = entry
             return
         size = 3 * len(token) + OVERHEAD
-        if self._size + size > self._limit and size <= self._share:
+        full = self._size + size > self._limit and size <= self._share
+        if full or now >= self._ends:
             self._older, self._younger, self._callers, self._size = self._younger, {}, {}, 0
+            self._ends = now + LONGEST
         claims = entry.signed.claims
         caller = claims["iss"], claims["sub"]
         count, taken = self._callers.get(caller, (0, 0))

@@ -22,7 +22,7 @@ class Forking(ABC):
     def forked(self) -> None:
         """In the child: the locks and connections that there are belong to the parent."""
 
-    def stays(self) -> None:
+    def stays(self) -> None:  # noqa: B027 - not everybody holds something up
         """In the parent, after: what was held up may go on."""
 
 

@@ -26,7 +26,7 @@ class Slice:
 
     def __init__(self) -> None:
         self.keys: dict[int, bytes | set[bytes]] = {}
-        self.count = 0
+        self.count: int = 0
 
     def add(self, key: int, digest: bytes) -> None:
         kept = self.keys.get(key, b"")

@@ -52,7 +52,7 @@ class RedisStore(Store, Forking):
 
     def __init__(self, url: str, identifier: str | Sequence[str] = "", most: int = MOST_PROOFS) -> None:
         super().__init__()
-        self.place = _place(url)
+        self.place: str = _place(url)
         self._url = url
         _client(redis, url)  # what could never work fails here
         prefix = b"jwtgate:" + namespace_of(identifier).hex().encode()

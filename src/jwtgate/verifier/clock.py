@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 
@@ -17,5 +18,5 @@ class Clock(Protocol):
 class SystemClock:
     """The time of this machine."""
 
-    wall = staticmethod(time.time)
-    monotonic = staticmethod(time.monotonic)
+    wall: Callable[[], float] = staticmethod(time.time)
+    monotonic: Callable[[], float] = staticmethod(time.monotonic)

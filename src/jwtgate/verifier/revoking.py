@@ -86,18 +86,32 @@ class Revoking:
     # What an application says
 
     def revoke(self, revocation: Revocation) -> None:
-        """At once here, and soon in the other processes. Raises StoreUnavailable: then in this process alone."""
-        self._learn_all(revocation)
+        """At once here, and soon in the other processes.
+
+        Raises StoreUnavailable: where the store does not take it, it counts in this process alone; where this process has
+        no room for it, in the store and with those who have.
+        """
+        trouble = self._learn_all(revocation)
         self._store.revoke(revocation, self._clock.wall())
+        if trouble is not None:
+            raise trouble
 
     async def revoke_async(self, revocation: Revocation) -> None:
         """As `revoke`, for tasks."""
-        self._learn_all(revocation)
+        trouble = self._learn_all(revocation)
         await self._store.revoke_async(revocation, self._clock.wall())
+        if trouble is not None:
+            raise trouble
 
-    def _learn_all(self, revocation: Revocation) -> None:
+    def _learn_all(self, revocation: Revocation) -> StoreUnavailable | None:
+        """Where one has no room for it, that trouble: the store and the others are to be told all the same."""
+        trouble = None
         for each in list(_USERS[self._store]):
-            each.learn(revocation)
+            try:
+                each.learn(revocation)
+            except StoreUnavailable as error:
+                trouble = error
+        return trouble
 
     def learn(self, revocation: Revocation) -> None:
         """Raises StoreUnavailable where there is no room for it."""
