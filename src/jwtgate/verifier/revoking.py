@@ -88,8 +88,8 @@ class Revoking:
     def revoke(self, revocation: Revocation) -> None:
         """At once here, and soon in the other processes.
 
-        Raises StoreUnavailable: where the store does not take it, it counts in this process alone; where this process has
-        no room for it, in the store and with those who have.
+        Raises StoreUnavailable: where the store does not take it, it counts in this process alone; where there is no
+        room for it here, in the store and with those who have some.
         """
         trouble = self._learn_all(revocation)
         self._store.revoke(revocation, self._clock.wall())
