@@ -1,0 +1,296 @@
+"""One run of mutmut over a copy of the sources, and what came of it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tokenize
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).parents[2]
+CORE: Final = ROOT / "src" / "jwtgate" / "core"
+HERE: Final = Path(__file__).parent
+LEFT_ALONE: Final = "# pragma: no mutate"
+
+# What the exit code of a mutant's tests means; mutmut's own codes are 33 and those below 0 (signals).
+KILLED: Final = frozenset({1, 2, 3})
+SURVIVED: Final = 0
+NO_TESTS: Final = 33
+TIMED_OUT: Final = frozenset({24, 36, 152, -24, -9})
+UNTRIED: Final = frozenset({4, 255})  # the tests could not be run: to count that as killed would be a lie
+
+
+@dataclass
+class Counts:
+    """Mutants, by what came of them. timed_out: their tests took many times as long as ever; they count as killed."""
+
+    killed: int = 0
+    timed_out: int = 0
+    survived: int = 0
+
+    @property
+    def all(self) -> int:
+        return self.killed + self.timed_out + self.survived
+
+    @property
+    def killed_part(self) -> float:
+        return 1 - self.survived / self.all if self.all else 1.0
+
+    def add(self, code: int) -> None:
+        if code in KILLED:
+            self.killed += 1
+        elif code in TIMED_OUT:
+            self.timed_out += 1
+        else:
+            self.survived += 1
+
+    def line(self) -> str:
+        clock = f" ({self.timed_out} by the clock)" if self.timed_out else ""
+        return f"{self.all:>5} mutants, {self.survived:>3} survived, {self.killed_part:>6.1%} killed{clock}"
+
+
+@dataclass(frozen=True)
+class Survivor:
+    """A change that no test notices. before, after: the one line that differs, without white space around it."""
+
+    name: str
+    module: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class Known:
+    """A survivor that is listed. reason: why it does not matter.
+
+    module: empty for every one; before and after are then what is replaced, wherever it stands.
+    """
+
+    before: str
+    after: str
+    reason: str
+    module: str = ""
+
+    def explains(self, survivor: Survivor) -> bool:
+        if self.module:
+            return (self.module, self.before, self.after) == (survivor.module, survivor.before, survivor.after)
+        return self.before in survivor.before and survivor.before.replace(self.before, self.after) == survivor.after
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What came of all mutants of some modules."""
+
+    counts: Mapping[str, Counts]
+    survivors: Sequence[Survivor]
+
+    @property
+    def total(self) -> Counts:
+        each = self.counts.values()
+        return Counts(*(sum(getattr(one, what.name) for one in each) for what in fields(Counts)))
+
+    @property
+    def unexplained(self) -> list[Survivor]:
+        listed = known_survivors()
+        return [survivor for survivor in self.survivors if not any(known.explains(survivor) for known in listed)]
+
+    @property
+    def stale(self) -> list[Known]:
+        """Those that are listed, of these modules, and did not survive."""
+        listed = [known for known in known_survivors() if known.module in self.counts]
+        return [known for known in listed if not any(map(known.explains, self.survivors))]
+
+    def write(self, file: Path) -> None:
+        told = {
+            "killed": self.total.killed_part,
+            "counts": {module: asdict(counts) for module, counts in self.counts.items()},
+            "survivors": [asdict(survivor) for survivor in self.survivors],
+        }
+        file.write_text(json.dumps(told, indent=1), encoding="utf-8")
+
+
+def known_survivors() -> list[Known]:
+    listed = tomllib.loads((HERE / "survivors.toml").read_text(encoding="utf-8"))
+    return [Known(**entry) for entry in listed.get("survivor", [])]
+
+
+# ---------------------------------------------------------------------------------------------------- the working copy
+
+
+# Each run of pytest in one process would write the ids that a function has made once more, with more backslashes.
+_SAME_IDS: Final = """
+
+def pytest_generate_tests(metafunc):
+    for mark in metafunc.definition.iter_markers("parametrize"):
+        object.__setattr__(mark._param_ids_from or mark, "_param_ids_generated", None)
+"""
+
+
+def prepare(folder: Path, modules: Sequence[str], tests: Sequence[str], *, anew: bool) -> None:
+    """A new copy of what mutmut needs, with its settings."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for name in ("src", "tests"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    settings = (HERE / "mutmut.toml").read_text(encoding="utf-8")
+    chosen = {
+        "only_mutate": [f"src/jwtgate/core/{module}.py" for module in modules],
+        "pytest_add_cli_args_test_selection": [*tests],
+        "process_isolation": "forkserver" if anew else "fork",
+        "forkserver_warmup": "none",
+    }
+    # What is written in JSON here is the same in TOML.
+    lines = [f"{name} = {json.dumps(values)}" for name, values in chosen.items()]
+    (folder / "pyproject.toml").write_text("\n".join([project, settings, *lines, ""]), encoding="utf-8")
+    with (folder / "tests" / "conftest.py").open("a", encoding="utf-8") as conftest:
+        conftest.write(_SAME_IDS)
+    for module in modules:
+        path = folder / "src" / "jwtgate" / "core" / f"{module}.py"
+        path.write_text(without_prose(path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def without_prose(source: str) -> str:
+    """The same, in which mutmut leaves the sentences alone: tests compare data, and not the words of a message.
+
+    A sentence is a text with a space in it that is no pattern: whatever stands on its line is left alone with it.
+    """
+    lines = source.splitlines()
+    for number in sorted(_prose_lines(source)):
+        lines[number - 1] += f"  {LEFT_ALONE}"
+    return "\n".join(lines) + "\n"
+
+
+_SENTENCE: Final = re.compile(r"\w[,;:.]? (?:\w|$)|^ ?\w+ ")
+
+
+def _prose_lines(source: str) -> Iterator[int]:
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        one_line = token.start[0] == token.end[0]
+        if token.type in _TEXTS and one_line and _is_sentence(token.string) and LEFT_ALONE not in token.line:
+            yield token.start[0]
+
+
+# From Python 3.12 on, an f-string comes in parts.
+_TEXTS: Final = {tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}
+
+
+def _is_sentence(text: str) -> bool:
+    is_pattern = text[:1] in "rR" or text[:2].lower() in ("rb", "br")
+    return not is_pattern and _SENTENCE.search(text.strip("fF\"'")) is not None
+
+
+# ------------------------------------------------------------------------------------------------------------- the run
+
+
+def try_out(modules: Sequence[str], folder: Path, jobs: int) -> Trial:
+    """All mutants of these modules. folder: to work in.
+
+    First each module's own tests are run, which are few and to the point. What survives them meets all tests of the
+    core that come by.
+    """
+    own = [module for module in modules if (ROOT / "tests" / "core" / f"test_{module}.py").exists()]
+    codes: dict[str, int] = {}
+    if own:
+        tests = [f"tests/core/test_{module}.py" for module in own]
+        codes = _Round(folder / "own", own, tests, jobs, anew=False).run(["*"])
+    left = [name for name, code in codes.items() if code not in KILLED | TIMED_OUT]
+    others = [f"jwtgate.core.{module}.*" for module in modules if module not in own]
+    if left or others:
+        codes |= _Round(folder / "all", modules, ["tests/core"], jobs, anew=True).run([*left, *others])
+    return _trial(modules, codes, folder)
+
+
+@dataclass(frozen=True)
+class _Round:
+    """One run of mutmut.
+
+    anew: whether each mutant is imported in a process of its own. It takes five times as long, and reaches what is
+    called while modules are imported.
+    """
+
+    folder: Path
+    modules: Sequence[str]
+    tests: Sequence[str]
+    jobs: int
+    anew: bool
+
+    def run(self, names: Sequence[str]) -> dict[str, int]:
+        """By mutant, the exit code of its tests. names: of mutants, or patterns of them."""
+        prepare(self.folder, self.modules, self.tests, anew=self.anew)
+        self._mutmut(names)
+        late = [name for name, code in self._codes().items() if code == NO_TESTS]
+        if late and self.anew:
+            self._attribute(late)
+            self._mutmut(late)
+        codes = self._codes()
+        untried = [name for name, code in codes.items() if code in UNTRIED]
+        if untried:
+            raise RuntimeError(f"tests could not be run, perhaps for their names: {untried}")
+        return codes
+
+    def _mutmut(self, names: Sequence[str]) -> None:
+        done = mutmut(self.folder, "run", "--max-children", str(self.jobs), *names)
+        told = done.stdout + done.stderr
+        (self.folder / "mutmut.log").write_text(told, encoding="utf-8")
+        if done.returncode != 0:
+            raise RuntimeError(f"mutmut failed: {told[-4_000:]}")
+
+    def _codes(self) -> dict[str, int]:
+        codes: dict[str, int | None] = {}
+        for module in self.modules:
+            file = self.folder / "mutants" / "src" / "jwtgate" / "core" / f"{module}.py.meta"
+            if file.exists():
+                codes |= json.loads(file.read_text(encoding="utf-8"))["exit_code_by_key"]
+        return {name: code for name, code in codes.items() if code is not None}
+
+    def _attribute(self, names: Sequence[str]) -> None:
+        """What is called while modules are imported, no single test has called: it gets all tests of its module."""
+        file = self.folder / "mutants" / "mutmut-stats.json"
+        stats = json.loads(file.read_text(encoding="utf-8"))
+        for name in names:
+            own = [test for test in stats["duration_by_test"] if f"/test_{name.split('.')[2]}.py" in test]
+            stats["tests_by_mangled_function_name"][name.rpartition("__mutmut_")[0]] = own
+        file.write_text(json.dumps(stats), encoding="utf-8")
+
+
+def mutmut(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    # A path to the sources would hide the copy of them; a plugin would be loaded for each mutant; and a test whose name
+    # has a set in it would have another name in each process.
+    kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTEST_ADDOPTS")}
+    environment = {**kept, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONHASHSEED": "0"}
+    command = [sys.executable, "-m", "mutmut", *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def _trial(modules: Sequence[str], codes: Mapping[str, int], folder: Path) -> Trial:
+    counts = {module: Counts() for module in modules}
+    survivors = []
+    for name, code in sorted(codes.items()):
+        module = name.split(".")[2]
+        counts[module].add(code)
+        if code not in KILLED | TIMED_OUT:
+            survivors.append(Survivor(name, module, *_difference(folder / "all", name)))
+    return Trial(counts, survivors)
+
+
+def _difference(folder: Path, name: str) -> tuple[str, str]:
+    """What a mutant changes, before and after; several lines are written as one."""
+    lines = mutmut(folder, "show", name).stdout.splitlines()
+    before, after = (
+        " ".join(
+            line[1:].removesuffix(LEFT_ALONE).strip()
+            for line in lines
+            if line.startswith(sign) and not line.startswith(sign * 3)
+        )
+        for sign in "-+"
+    )
+    return before, after
