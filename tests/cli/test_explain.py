@@ -45,7 +45,9 @@ CAUSES = {
     "RBAC on: a token from before it was": Cause.NO_PERMISSIONS_CLAIM,
     "RBAC off: the scope does not hold it": Cause.SCOPE_MISSING,
 }
-GUARDED = [case for case in CASES if not case.request.endswith("/public")]
+# What senders must prove is looked at in tests/core/test_examination.py.
+ELSEWHERE = ("/public", "/dpop/messages", "/mtls/messages", "/encrypted/messages")
+GUARDED = [case for case in CASES if not case.request.endswith(ELSEWHERE)]
 ISSUING = Issuing()
 
 
@@ -64,7 +66,8 @@ def settings_at(here: Stage, case: Case) -> ApiSettings:
 
 def request_of(here: Stage, case: Case) -> Request:
     method, _, path = case.request.partition(" ")
-    return Request(method, here.api_url + path, [("Authorization", line) for line in case.lines(here)])
+    url = here.api_url + path
+    return Request(method, url, case.headers(here, method, url))
 
 
 def required(case: Case) -> str:
@@ -105,7 +108,7 @@ def bare(request: Request) -> str:
 @pytest.mark.parametrize("case", GUARDED, ids=lambda case: case.sends)
 def test_the_command_tells_it_from_the_lines_of_a_request(here: Stage, case: Case) -> None:
     settings = settings_at(here, case)
-    lines = "".join(f"> Authorization: {line}\r\n" for line in case.lines(here))
+    lines = "".join(f"> {name}: {value}\r\n" for name, value in request_of(here, case).headers)
     status, told = printed(f"> {case.request}\r\n{lines}", settings, required(case), as_json=True)
     document = json.loads(told)
     # Without an Authorization line, the whole text is taken for a token.
