@@ -135,6 +135,12 @@ def test_a_star_at_the_root_covers_everything(path: str) -> None:
     assert PathRules(requires={"/*": ADMIN}).decide(path) == needs(ADMIN)
 
 
+def test_every_letter_of_a_path_counts() -> None:
+    rules = PathRules(requires={"/MAX": ADMIN})
+    assert rules.decide("/MAX") == rules.decide("/MAX/") == needs(ADMIN)
+    assert rules.decide("/MA") == rules.decide("/MAXX") == ANY_TOKEN
+
+
 def test_where_several_match_all_of_them_hold() -> None:
     first, second, third = scope("a"), any_of("b", claim("org_id", "org_1")), "c"
     rules = PathRules(requires={"/x/*": first, "/x/y": [second, third], "/z": "d"})
@@ -287,6 +293,12 @@ def test_rules_are_compared_below_the_root() -> None:
     assert rules.decide("/health", b"/health", "/api") == PUBLIC
 
 
+def test_what_was_sent_is_read_below_the_root_too() -> None:
+    rules = PathRules(requires={"/admin": ADMIN})
+    assert rules.decide("/api/x", b"/api//admin", "/api") == needs(ADMIN)
+    assert rules.decide("/api/x", b"/api//x", "/api") == ANY_TOKEN
+
+
 def test_where_the_app_is_mounted_a_request_for_its_root_is_not_public() -> None:
     assert PathRules(public=["/", "/*"]).decide("/api", None, "/api") == ANY_TOKEN
 
@@ -371,6 +383,9 @@ def test_a_real_preflight_is_known() -> None:
         ("OPTIONS", [ORIGIN, ORIGIN, ASKED]),
         ("OPTIONS", [ORIGIN, ASKED, ASKED]),
         ("OPTIONS", [ORIGIN, ASKED, ("Authorization", "Bearer x")]),
+        # Two lines of one name, as WSGI servers join them.
+        ("OPTIONS", [("Origin", "https://app.example,https://app.example"), ASKED]),
+        ("OPTIONS", [ORIGIN, ("Access-Control-Request-Method", "GET,GET")]),
     ],
 )
 def test_anything_else_is_not(method: str, headers: Sequence[tuple[str, str]]) -> None:

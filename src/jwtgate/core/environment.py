@@ -89,7 +89,8 @@ def read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
         except SettingsError as error:
             raise SettingsError(variable, error.rule) from None
         except ValueError as error:
-            raise SettingsError(variable, f"cannot be read: {error}", text) from None
+            reason = str(error).encode("ascii", "backslashreplace").decode()  # Python's own quote the text
+            raise SettingsError(variable, f"cannot be read: {reason}", text) from None
         if found.get(setting, value) != value:
             raise SettingsError(variable, f"differs from another variable for {setting!r}", text)
         found[setting] = value
