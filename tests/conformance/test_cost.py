@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 import pytest
 
-from jwtgate import ApiSettings
+from jwtgate import ApiSettings, InvalidToken
 from jwtgate.core.claims import LATEST
-from jwtgate.core.compact import CLAIMS_DEPTH, CLAIMS_MEMBERS, HEADER_DEPTH, HEADER_MEMBERS, KID_BYTES
+from jwtgate.core.compact import CLAIMS_DEPTH, CLAIMS_MEMBERS, HEADER_DEPTH, HEADER_MEMBERS, KID_BYTES, parse
 from jwtgate.core.dpop import NAME_BYTES, PROOF_SIZE
 from jwtgate.core.jwk import JWKS_KEYS, PROOF_RSA_BITS, RSA_BITS, RSA_EXPONENT
 from jwtgate.core.keys import JWKS_BYTES
 from jwtgate.core.values import MAX_LEEWAY
 from jwtgate.verifier.fetching import CONNECT_SECONDS, TOTAL_SECONDS
 from tests.conformance.cost import (
+    JSON,
     JUNK,
     MEGABYTE,
     SIZE,
     Cost,
     Probe,
     Work,
+    least,
     logged,
     main,
     measure,
@@ -28,6 +31,7 @@ from tests.conformance.cost import (
     search,
     table,
 )
+from tests.making import segment
 
 SLACK = 4  # times what is promised: other processes of the same run take the machine's time, and its caches
 
@@ -74,6 +78,28 @@ def test_the_limits_are_those_that_the_numbers_call_for() -> None:
     assert (RSA_BITS, PROOF_RSA_BITS, RSA_EXPONENT) == ((2_048, 8_192), 4_096, (5, 2**32 - 1))
     assert (JWKS_BYTES, JWKS_KEYS, CONNECT_SECONDS, TOTAL_SECONDS) == (524_288, 100, 3, 5)
     assert (settings.leeway, MAX_LEEWAY, LATEST) == (30, 300, 253_402_300_799)
+
+
+SHORT, LONG = 10_000, 40_000  # octets
+
+
+@pytest.mark.parametrize("form", ["{}.AA.AA", "e30.{}.AA", "{}.AA.AA.AA.AA"], ids=["header", "payload", "five"])
+def test_no_cost_grows_faster_than_the_input(form: str) -> None:
+    """Where an API takes long tokens: four times the text costs about four times as much, and no sixteen times."""
+    if form.startswith("e30"):
+        form = form.replace("e30", segment({"alg": "RS256"}), 1)
+    for name, write in JSON.items():
+        short, long = (least(reading(form.format(segment(write(size)))), runs=3) for size in (SHORT, LONG))
+        assert long < 9 * short + 0.5e-3, name
+
+
+def reading(token: str) -> Work:
+    def read() -> str:
+        with contextlib.suppress(InvalidToken):
+            parse(token, 1_000_000)
+        return ""
+
+    return Work(len(token), read)
 
 
 def test_what_is_too_slow_is_seen() -> None:

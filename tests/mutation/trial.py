@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from typing import Final
 ROOT: Final = Path(__file__).parents[2]
 CORE: Final = ROOT / "src" / "jwtgate" / "core"
 HERE: Final = Path(__file__).parent
+MEMORY: Final = 4_000_000  # kilobytes, of each process
 LEFT_ALONE: Final = "# pragma: no mutate"
 
 # What the exit code of a mutant's tests means; mutmut's own codes are 33 and those below 0 (signals).
@@ -242,7 +244,7 @@ class _Round:
         told = done.stdout + done.stderr
         (self.folder / "mutmut.log").write_text(told, encoding="utf-8")
         if done.returncode != 0:
-            raise RuntimeError(f"mutmut failed: {told[-4_000:]}")
+            raise RuntimeError(f"mutmut ended with {done.returncode}: {told[-4_000:]}")
 
     def _codes(self) -> dict[str, int]:
         codes: dict[str, int | None] = {}
@@ -268,7 +270,11 @@ def mutmut(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTEST_ADDOPTS")}
     environment = {**kept, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONHASHSEED": "0"}
     command = [sys.executable, "-m", "mutmut", *arguments]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    # A mutant may ask for all the memory that there is.
+    limit = f"ulimit -v {MEMORY}; exec {shlex.join(command)}"
+    return subprocess.run(
+        ["bash", "-c", limit], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
 
 
 def _trial(modules: Sequence[str], codes: Mapping[str, int], folder: Path) -> Trial:

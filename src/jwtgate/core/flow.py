@@ -70,7 +70,7 @@ def remembered_token(
     if keys.known is None or type(token) is not str or len(token) > settings.max_token_bytes or senders.required:
         return None
     entry = keys.known.tokens.get(token, now)
-    if entry is None or "cnf" in entry.signed.claims:
+    if entry is None or "cnf" in entry.signed.claims or now.monotonic >= entry.own.quiet_until:
         return None
     try:
         senders.revocations.check(entry.signed.claims)
@@ -98,6 +98,11 @@ def check_token(
     is_text = type(token) is str and len(token) <= settings.max_token_bytes
     if is_text:
         entry = known.tokens.get(token, now)
+        load = None if entry is None else entry.own.refresh_beside(now.monotonic)
+        if load is not None:
+            yield load
+            now = yield NOW
+            entry = known.tokens.get(token, now)  # another set may have come
         if entry is not None:
             senders.revocations.check(entry.signed.claims)
             return entry.signed, entry.own.policy, now.wall

@@ -66,9 +66,11 @@ class IssuerKeys:
         self.state: KeyState = KeyState()
         self.used_at: float = NEVER
         self._begun = 0
-        # For those who remember what was verified with them: the set in use, and until when nothing is to be asked for.
+        # For those who remember what was verified with them: the set in use, until when it serves, and until when
+        # nothing is to be asked for.
         self.in_use: KeySet | SharedSecret | None = given
-        self.quiet_until: float = NEVER if given is None else FOR_EVER
+        self.serves_until: float = NEVER if given is None else FOR_EVER
+        self.quiet_until: float = self.serves_until
 
     def find(self, token: Unverified) -> Flow[VerificationKey]:
         """The key that the token names, for its algorithm. At most one load is waited for.
@@ -120,6 +122,10 @@ class IssuerKeys:
         state = self.state
         return LoadKeys(self, state.settled) if self.given is None and state.due(now) else None
 
+    def refresh_beside(self, now: float) -> LoadKeys | None:
+        """What to ask for beside a token that was verified before, with a key of the set that serves."""
+        return self._load_for(None, self.state, now) if now >= self.quiet_until else None
+
     def _unavailable(self, state: KeyState, now: float) -> KeysUnavailable:
         reason = state.failure or "they have not come yet"
         return KeysUnavailable(self.issuer.url, reason, state.waits(now))
@@ -130,6 +136,10 @@ class IssuerKeys:
         """The ticket of a load that begins. To be called while nobody else does."""
         self._begun += 1
         return self._begun
+
+    def expect(self, until: float) -> None:
+        """A load is under way. Until it has ended, or until then, nobody else needs to ask. Monotonic seconds."""
+        self.quiet_until = max(self.quiet_until, until)
 
     def load(self, ticket: int, moment: Moment, kid: str | None = None) -> Flow[None]:
         """Fetch, validate, and only then replace. A failure is kept in the state, and raises nothing.
@@ -152,7 +162,8 @@ class IssuerKeys:
         self._take(self.state.after(attempt, self.seed))
 
     def _take(self, state: KeyState) -> None:
-        self.state, self.in_use, self.quiet_until = state, state.keys, state.quiet_until
+        self.state, self.in_use = state, state.keys
+        self.serves_until, self.quiet_until = state.loaded_at + HARD_AGE, state.quiet_until
 
     def _obtain(self, now: float) -> Flow[tuple[KeySet, float, str | None, Metadata | None]]:
         if self.issuer.jwks_file is not None:

@@ -60,7 +60,7 @@ class Remembered:
                 return None
             self._put(token, entry, now.monotonic)
         own = entry.own
-        good = own.in_use is entry.set and now.monotonic < own.quiet_until and entry.begins <= now.wall < entry.ends
+        good = own.in_use is entry.set and now.monotonic < own.serves_until and entry.begins <= now.wall < entry.ends
         return entry if good else None
 
     def keep(self, token: str, verified: Verified, now: Moment) -> None:

@@ -55,6 +55,7 @@ class Flights:
             if keys.state.settled != effect.settled:
                 return None, False
             flight = self._under_way[keys] = Flight(effect, keys.begin(), now)
+            keys.expect(now.monotonic + LONGEST_FLIGHT)
             return flight, True
 
     def settle(self, keys: IssuerKeys, attempt: Attempt) -> tuple[KeyState, KeyState]:
