@@ -660,6 +660,7 @@ def test_no_secret_is_shown() -> None:
         ),
         ("certificate_header", {"certificate_header": "Client-Cert"}),
         ("certificate_header", {"trusted_proxies": ["::1"], "certificate_header": "X_Cert"}),
+        *(("token_memory_bytes", {"token_memory_bytes": value}) for value in (-1, 1.5, True, None, 1 << 37)),
         ("decryption_keys", {"decryption_keys": "no key"}),
         ("decryption_keys", {"decryption_keys": 7}),
         ("encryption_algorithms", {"encryption_algorithms": ["RSA1_5"]}),

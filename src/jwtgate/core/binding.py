@@ -78,9 +78,9 @@ class Senders:
             self._check_certificate(certificate, request)
         if "jkt" in bound:
             _check_key(bound["jkt"], proof, credentials)
-        if proof is None:
+        if proof is None or self.proofs is None:
             return Sender(credentials.scheme, certificate_thumbprint=certificate)
-        yield from self._remember(proof)
+        yield from _remember(proof, self.proofs)
         nonce = None if self.nonces is None else self.nonces.current(now)
         # A proof may come with a token that is bound to a certificate alone: of its key nothing is known then.
         return Sender(credentials.scheme, bound.get("jkt"), certificate, nonce)
@@ -103,22 +103,19 @@ class Senders:
         if found != bound_to:
             raise CertificateRejected(bound_to, found, "" if found else "the connection has no client certificate")
 
-    def _remember(self, proof: Proof) -> Flow[None]:
-        """RFC 9449 section 11.1: a proof is accepted once, among all that its key makes."""
-        rules = self.proofs
-        if rules is None:
-            return
-        seen = RememberProof(
-            proof.jkt,
-            sha256(f"{proof.jkt}\0{proof.jti}".encode()).digest(),
-            proof.issued_at + rules.window + rules.leeway + CLOCKS,
-            PROOFS_PER_KEY,
-        )
-        answer = yield seen
-        if answer == "seen":
-            raise ProofReplayed(proof.jti)
-        if answer == "full":
-            raise TooManyProofs(proof.jkt, PROOFS_PER_KEY)
+
+def _remember(proof: Proof, rules: DpopRules) -> Flow[None]:
+    """RFC 9449 section 11.1: a proof is accepted once, among all that its key makes."""
+    answer = yield RememberProof(
+        proof.jkt,
+        sha256(f"{proof.jkt}\0{proof.jti}".encode()).digest(),
+        proof.issued_at + rules.window + rules.leeway + CLOCKS,
+        PROOFS_PER_KEY,
+    )
+    if answer == "seen":
+        raise ProofReplayed(proof.jti)
+    if answer == "full":
+        raise TooManyProofs(proof.jkt, PROOFS_PER_KEY)
 
 
 def _nonces(settings: ApiSettings) -> Nonces | None:

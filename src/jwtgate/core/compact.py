@@ -85,8 +85,8 @@ def finite(text: str) -> float:
 
 
 _decode = json.JSONDecoder(object_pairs_hook=_object, parse_constant=no_constant, parse_float=finite).decode
-# Strings, as many as stand in a row, or one mark of the structure, or the end. It matches at every quote, closed or not,
-# and at the end: else a text of nothing but `\"`, or one without a mark, would be searched once for each character.
+# Strings, as many as stand in a row, or one mark of the structure, or the end. It matches at every quote, closed or
+# not, and at the end: else a text of nothing but `\"`, or without a mark, would be searched once for each character.
 _MARKS = re.compile(r'[^"\[\]{},]*+((?:"[^"\\]*+(?:\\.[^"\\]*+)*+"?[^"\[\]{},]*+)++|[\[\]{},]|\Z)')
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -111,9 +111,7 @@ def _check_size(text: str, depth: int, members: int) -> None:
     """It ends where the first limit is passed, however long the text."""
     level = items = 0
     for found in _MARKS.finditer(text):
-        mark = found[1][:1]
-        if not mark:
-            break
+        mark = found[1][:1] or '"'  # at the end there is none
         if mark in ",[{":
             # What stands behind a comma is one more, and an array or an object holds one at least, or is one.
             items += 1

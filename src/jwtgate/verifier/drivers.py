@@ -124,12 +124,8 @@ class Verifier(Driver[Cut]):
 
     def warm_up(self) -> Status:
         """Load what is missing or due of all issuers in the settings, at once, and say how it went."""
-        flights, own = [], []
-        for effect in self._wanted():
-            flight, mine = self._flights.board(effect, self._moment())
-            if flight is not None:
-                flights.append(flight)
-                own += [flight] if mine and self._departs(flight) else []
+        boarded = [self._flights.board(effect, self._moment()) for effect in self._wanted()]
+        own = [flight for flight, mine in boarded if flight is not None and mine and self._departs(flight)]
         for flight in own[1:]:
             self._take_off(flight)
         # The first of them in this thread. One of its own could be about to end when this returns, and a fork at that
@@ -137,7 +133,7 @@ class Verifier(Driver[Cut]):
         for flight in own[:1]:
             self._fly(flight)
         self._revoking.warm_up()
-        wait([flight.landed for flight in flights], LONGEST_FLIGHT)
+        wait([flight.landed for flight, _ in boarded if flight is not None], LONGEST_FLIGHT)
         return self.status()
 
     def close(self) -> None:
