@@ -9,6 +9,7 @@ import json
 import re
 import ssl
 import string
+import unicodedata
 from collections.abc import Mapping
 from functools import cache
 from ipaddress import ip_address
@@ -48,7 +49,9 @@ def insist(holds: object, what: str) -> None:
 # Of the time PyJWT would ask the machine.
 _TIMELESS: Final = {"verify_exp": False, "verify_nbf": False, "verify_iat": False}
 _PYJWT: Final[Any] = {**_TIMELESS, "require": ["exp", "iat", "iss", "sub"]}
-_PYJWT_OF_PROOFS: Final[Any] = {**_TIMELESS, "require": ["iat", "jti"]}
+# What else a proof may say (RFC 9449 section 4.2), nobody looks at.
+_UNREAD: Final = {"verify_aud": False, "verify_iss": False, "verify_sub": False}
+_PYJWT_OF_PROOFS: Final[Any] = {**_TIMELESS, **_UNREAD, "require": ["iat", "jti"]}
 _NEVER_IN_A_HEADER: Final = ("crit", "b64", "enc", "zip", "epk", "p2c")
 _NEVER_CLAIMED: Final = ("nonce", "at_hash", "c_hash", "s_hash", "events")
 
@@ -106,6 +109,25 @@ def _by_eye(header: Mapping[str, Any], payload: Mapping[str, Any]) -> None:
 
 def _is_date(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 253_402_300_800
+
+
+def encrypted(raw: str, inner: str) -> None:
+    """Of an encrypted token that was opened, and what is known to be inside. Raises Finding."""
+    head, *rest = raw.split(".")
+    header = json.loads(base64.urlsafe_b64decode(head + "=="))
+    replicated = {name: header[name] for name in ("iss", "sub", "aud", "exp", "scope") if name in header}
+    claims = unverified(inner)[1]
+    rules = {
+        "form": len(rest) == 4,
+        "alg": header["alg"] in ("RSA-OAEP-256", "RSA-OAEP-384", "RSA-OAEP-512"),
+        "enc": header["enc"] == "A256GCM",
+        "kid": header.get("kid", "enc-1") == "enc-1",
+        "cty": str(header.get("cty", "JWT")).lower() in ("jwt", "application/jwt"),
+        "header": not {"zip", "crit", "epk", "p2c", "b64"} & header.keys(),
+        "replicated": all(claims.get(name) == value for name, value in replicated.items()),
+    }
+    broken = [name for name, holds in rules.items() if not holds]
+    insist(not broken, f"opened although these do not hold: {broken}")
 
 
 # ------------------------------------------------------------------------------------------------------------- keys
@@ -248,12 +270,16 @@ def _address(url: str) -> tuple[str, str, int, str]:
     return scheme, _host(host), parts.port or {"http": 80, "https": 443}[scheme], _path(parts.path)
 
 
+_JOINERS: Final = "\u200c\u200d"  # RFC 5892 appendix A.1, A.2: of these alone it depends
+
+
 def _host(name: str) -> str:
     try:
         return ip_address(name).compressed
     except ValueError:
-        # As httpx would ask for it: by the same library, but in its own way.
-        return name.lower() if name.isascii() else httpx.URL(f"https://{name}/").raw_host.decode()
+        # As httpx would ask for it: by the same library, but in its own way. What is seen of no name counts in none.
+        seen = "".join(letter for letter in name if unicodedata.category(letter) != "Cf" or letter in _JOINERS)
+        return seen.lower() if seen.isascii() else httpx.URL(f"https://{seen}/").raw_host.decode()
 
 
 _PLAIN: Final = frozenset(string.ascii_letters + string.digits + "-._~")
@@ -311,7 +337,7 @@ def certificate(header: str, values: list[str], thumbprint: str) -> None:
     if header == "client-cert":
         insist(hashlib.sha256(base64.b64decode(value[1:-1], validate=True)).digest() == digest, "another certificate")
     elif header == "x-forwarded-client-cert":
-        pem = re.findall(r"(?i)\bcert=\"?([^\",;]*)", value)
+        pem = re.findall(r"(?i)\bcert=\"?(-----BEGIN[^\",;]*)", value)
         said = [hexed.lower() for hexed in re.findall(r"(?i)\bhash=\"?([0-9a-f]{64})", value)]
         insist(digest.hex() in [*said, *(_first(text).hex() for text in pem)], "another certificate")
     else:

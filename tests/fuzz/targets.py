@@ -9,11 +9,15 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any, Final, TypeVar
 from zlib import crc32
 
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
 from jwtgate import AccessToken, ApiSettings, AuthError, Issuer, Request
+from jwtgate.core.decryption_keys import DecryptionKey
 from jwtgate.core.dpop import DpopRules, Proof, check_proof
 from jwtgate.core.effects import Moment
 from jwtgate.core.errors import CertificateRejected, InvalidForwarding, InvalidProof, NonceRequired
@@ -25,6 +29,7 @@ from jwtgate.core.nonces import Nonces
 from jwtgate.core.proxies import ProxyRules, certificate_of, target_of
 from jwtgate.core.snapshot import read_snapshot, write_snapshot
 from jwtgate.core.uri import normalised, same_target
+from tests import sealing
 from tests.fuzz import opinions
 from tests.fuzz.opinions import ALGORITHMS, ISSUING, SHARED, Finding, insist
 from tests.making import ABSENT, API, KIND_OF, MOMENT, NOW, SECRET, base64url, drive, sign, signing_key
@@ -162,6 +167,45 @@ def check_explained(raw: str, outcome: AccessToken | AuthError) -> None:
     insist(text.isascii() and text.isprintable(), "an explanation that is not fit for a log")
     signature = raw.rpartition(".")[2]
     insist(not holds_part(text, signature), "an explanation with the signature in it")
+
+
+# --------------------------------------------------------------------------------------------------- encrypted tokens
+
+OPENED_WITH: Final = sealing.private_key()
+SEALED: Final = replace(SETTINGS, decryption_keys=[DecryptionKey(sealing.pem(OPENED_WITH), kid="enc-1")])
+SEALED_KEYS: Final = keys_of(SEALED)
+_CONTENT_KEY: Final = bytes(range(32))
+
+
+def written_jwe(data: bytes) -> str:
+    """An encrypted token: its header's line, as that of a token, and then what is inside, as a token is written.
+
+    It is rightly encrypted, whatever its header says. What follows ` + ` in the first line is put behind the JWE.
+    """
+    first, _, rest = data.partition(b"\n")
+    line, _, behind = first.partition(b" + ")
+    head = _segment(line)
+    wanted = next((name for name in sealing.HASHES if f'"{name}"'.encode() in line), "RSA-OAEP-256")
+    encrypted_key = OPENED_WITH.public_key().encrypt(_CONTENT_KEY, sealing.oaep(wanted))
+    content = written_token(rest).encode("utf-8", "surrogateescape")
+    sealed = AESGCM(_CONTENT_KEY).encrypt(bytes(12), content, head.encode("utf-8", "surrogateescape"))
+    parts = (encrypted_key, bytes(12), sealed[:-16], sealed[-16:])
+    return ".".join((head, *map(base64url, parts))) + behind.decode("utf-8", "surrogateescape")
+
+
+def encrypted(data: bytes) -> str:
+    """A bare token inside of an encrypted one."""
+    raw = written_jwe(data)
+    inner = written_token(data.partition(b"\n")[2])
+    outcome = answered(lambda: drive(authenticate_token(raw, SEALED, SEALED_KEYS)))
+    if isinstance(outcome, AccessToken):
+        opinions.encrypted(raw, inner)
+        opinions.token(inner, outcome)
+        insist(outcome.raw == raw, "another token than the one that was sent")
+    else:
+        check_refusal(outcome, raw)
+        check_refusal(outcome, inner)
+    return name_of(outcome)
 
 
 # ----------------------------------------------------------------------------------------------- Authorization values
@@ -432,6 +476,7 @@ def _target(request: Request, rules: ProxyRules) -> str | InvalidForwarding:
 
 TARGETS: Final[Mapping[str, Callable[[bytes], str]]] = {
     "token": token,
+    "encrypted": encrypted,
     "authorization": authorization,
     "jwks": jwks,
     "metadata": metadata,

@@ -28,7 +28,8 @@ def main() -> int:
         print("mutmut is not installed: pip install 'jwtgate[mutation]'", file=sys.stderr)
         return 2
     folder = asked.folder or Path(tempfile.mkdtemp(prefix="jwtgate-mutation-"))
-    trial = try_out(asked.modules or every, folder.resolve(), asked.jobs)
+    trial = try_out(asked.modules or every, folder.resolve(), asked.jobs, lambda line: print(line, flush=True))
+    print()
     trial.write(folder / "results.json")
     tell(trial)
     return 0 if trial.total.killed_part >= NEEDED and not trial.unexplained else 1

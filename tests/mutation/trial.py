@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import bisect
 import io
+import itertools
 import json
 import os
 import re
@@ -12,7 +14,7 @@ import subprocess
 import sys
 import tokenize
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Final
@@ -193,27 +195,48 @@ def _is_sentence(text: str) -> bool:
 # ------------------------------------------------------------------------------------------------------------- the run
 
 
-def try_out(modules: Sequence[str], folder: Path, jobs: int) -> Trial:
-    """All mutants of these modules. folder: to work in.
+# What is tried out by the tests of another module.
+_TRIED_WITH: Final = {
+    "decryption_keys": "jwe",
+    "environment": "settings",
+    "possession": "settings",
+    "remembered": "heads",
+    "resource_server": "settings",
+    "values": "settings",
+}
+TESTED_FOR: Final = 4.0  # seconds: tests are chosen for a mutant until they would take so long
+TESTED_BY: Final = 60  # tests at least
 
-    First each module's own tests are run, which are few and to the point. What survives them meets all tests of the
-    core that come by.
+
+def own_tests(module: str) -> list[str]:
+    named = [f"tests/core/test_{name}.py" for name in (module, _TRIED_WITH.get(module, module))]
+    return [test for test in dict.fromkeys(named) if (ROOT / test).exists()]
+
+
+def try_out(modules: Sequence[str], folder: Path, jobs: int, tell: Callable[[str], None]) -> Trial:
+    """All mutants of these modules. folder: to work in; tell: takes a line when something has come to its end.
+
+    First each module's own tests are run, which are few and to the point. What survives them meets, of all tests of the
+    core that come by, the quickest.
     """
-    own = [module for module in modules if (ROOT / "tests" / "core" / f"test_{module}.py").exists()]
+    folder.mkdir(parents=True, exist_ok=True)
     codes: dict[str, int] = {}
-    if own:
-        tests = [f"tests/core/test_{module}.py" for module in own]
-        codes = _Round(folder / "own", own, tests, jobs, anew=False).run(["*"])
-    left = [name for name, code in codes.items() if code not in KILLED | TIMED_OUT]
-    others = [f"jwtgate.core.{module}.*" for module in modules if module not in own]
-    if left or others:
-        codes |= _Round(folder / "all", modules, ["tests/core"], jobs, anew=True).run([*left, *others])
+    left: list[str] = []
+    for module in modules:
+        tests = own_tests(module)
+        found = _Round(folder / "own", [module], tests, jobs, anew=False).run(["*"]) if tests else {}
+        survived = [name for name, code in found.items() if code not in KILLED | TIMED_OUT]
+        left += survived if tests else [f"jwtgate.core.{module}.*"]
+        codes |= found
+        tell(f"{module:<18} {len(found):>5} mutants, {len(survived)} survived the module's own tests")
+    if left:
+        codes |= _Round(folder / "all", modules, ["tests/core"], jobs, anew=True).run(left)
     return _trial(modules, codes, folder)
 
 
 @dataclass(frozen=True)
 class _Round:
-    """One run of mutmut.
+    """Runs of mutmut in one working copy.
 
     anew: whether each mutant is imported in a process of its own. It takes five times as long, and reaches what is
     called while modules are imported.
@@ -228,11 +251,10 @@ class _Round:
     def run(self, names: Sequence[str]) -> dict[str, int]:
         """By mutant, the exit code of its tests. names: of mutants, or patterns of them."""
         prepare(self.folder, self.modules, self.tests, anew=self.anew)
+        if self.anew:
+            self._mutmut(names[:1])  # to see which tests come by where
+            self._choose_tests(names)
         self._mutmut(names)
-        late = [name for name, code in self._codes().items() if code == NO_TESTS]
-        if late and self.anew:
-            self._attribute(late)
-            self._mutmut(late)
         codes = self._codes()
         untried = [name for name, code in codes.items() if code in UNTRIED]
         if untried:
@@ -254,13 +276,22 @@ class _Round:
                 codes |= json.loads(file.read_text(encoding="utf-8"))["exit_code_by_key"]
         return {name: code for name, code in codes.items() if code is not None}
 
-    def _attribute(self, names: Sequence[str]) -> None:
-        """What is called while modules are imported, no single test has called: it gets all tests of its module."""
+    def _choose_tests(self, names: Sequence[str]) -> None:
+        """By function, the tests that are to be run: of those that came by there, the quickest, of other modules first.
+
+        What is called while modules are imported, no single test has called: it gets its module's own tests.
+        """
         file = self.folder / "mutants" / "mutmut-stats.json"
         stats = json.loads(file.read_text(encoding="utf-8"))
-        for name in names:
-            own = [test for test in stats["duration_by_test"] if f"/test_{name.split('.')[2]}.py" in test]
-            stats["tests_by_mangled_function_name"][name.rpartition("__mutmut_")[0]] = own
+        seconds: Mapping[str, float] = stats["duration_by_test"]
+        called: dict[str, list[str]] = stats["tests_by_mangled_function_name"]
+        for function in {name.rpartition("__mutmut_")[0] for name in names} | called.keys():
+            own = tuple(f"{test}::" for test in own_tests(function.split(".")[2])) if function.count(".") > 2 else ()
+            came = called.get(function) or [test for test in seconds if test.startswith(own)]
+            order = sorted(came, key=lambda test: (test.startswith(own), seconds[test]))
+            till = [*itertools.accumulate(seconds[test] for test in order)]
+            enough = max(TESTED_BY, bisect.bisect(till, TESTED_FOR))
+            called[function] = order[:enough]
         file.write_text(json.dumps(stats), encoding="utf-8")
 
 
