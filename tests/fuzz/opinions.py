@@ -115,8 +115,10 @@ def encrypted(raw: str, inner: str) -> None:
     """Of an encrypted token that was opened, and what is known to be inside. Raises Finding."""
     head, *rest = raw.split(".")
     header = json.loads(base64.urlsafe_b64decode(head + "=="))
-    replicated = {name: header[name] for name in ("iss", "sub", "aud", "exp", "scope") if name in header}
     claims = unverified(inner)[1]
+    parameters = {"alg", "enc", "kid", "typ", "cty", "jku", "jwk", "x5u", "x5c", "x5t", "x5t#S256"}
+    replicated = {name: header[name] for name in header if name in ("iss", "sub", "aud", *claims)}
+    replicated = {name: value for name, value in replicated.items() if name not in parameters}
     rules = {
         "form": len(rest) == 4,
         "alg": header["alg"] in ("RSA-OAEP-256", "RSA-OAEP-384", "RSA-OAEP-512"),
