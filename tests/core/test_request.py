@@ -289,3 +289,13 @@ def test_every_header_is_read_or_refused_alike_in_one_line_and_in_several(values
 
 def test_a_request_that_was_made_wrongly_can_still_be_shown() -> None:
     assert repr(Request("GET", None, [])) == "Request(method='GET', url=None)"  # type: ignore[arg-type]
+
+
+def test_a_scheme_is_seen_before_a_line_that_is_too_long_to_be_trimmed() -> None:
+    for spaces in (0, 1, 500):
+        with pytest.raises(TokenTooLarge):
+            read_credentials(
+                Request("GET", "https://a.test/", [("Authorization", " " * spaces + "Bearer " + "a" * 99_999)]),
+                ("Bearer",),
+                16_384,
+            )

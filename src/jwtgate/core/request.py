@@ -42,7 +42,9 @@ class Request:
 
 def _trimmed(value: str) -> str:
     # Servers have done it already. Of a value that none of them lets through, the spaces alone would cost milliseconds.
-    return value if len(value) > LONGEST_LINE else str.strip(value, " \t")
+    if len(value) > LONGEST_LINE:
+        return value[:1_024].lstrip(" \t") + value[1_024:]  # a scheme is still seen
+    return str.strip(value, " \t")
 
 
 @dataclass(frozen=True, slots=True)
