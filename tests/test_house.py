@@ -1,6 +1,7 @@
 """The house is as its plan says: what stands where, what may import what, what is never written down."""
 
 import ast
+import importlib
 import json
 import re
 import subprocess
@@ -104,10 +105,28 @@ def test_the_face_is_sorted() -> None:
 
 
 def test_the_face_names_all_that_it_shows() -> None:
-    shown = {
-        name for name, value in vars(jwtgate).items() if not name.startswith("_") and not isinstance(value, ModuleType)
-    }
-    assert shown == set(jwtgate.__all__)
+    seen = {name: getattr(jwtgate, name) for name in dir(jwtgate) if not name.startswith("_")}
+    assert {name for name, value in seen.items() if not isinstance(value, ModuleType)} == set(jwtgate.__all__)
+
+
+def test_the_face_shows_a_type_checker_what_it_shows_python() -> None:
+    (told,) = [
+        node.body
+        for node in ast.parse((SOURCE / "__init__.py").read_text(encoding="utf-8")).body
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "typing.TYPE_CHECKING"
+    ]
+    rooms = {f"jwtgate.{node.module}": node for node in told if isinstance(node, ast.ImportFrom)}
+    assert sorted(alias.name for node in rooms.values() for alias in node.names) == jwtgate.__all__
+    for room, node in rooms.items():
+        for alias in node.names:
+            assert getattr(jwtgate, alias.name) is getattr(importlib.import_module(room), alias.name)
+
+
+def test_the_face_has_no_other_names() -> None:
+    with pytest.raises(AttributeError):
+        _ = jwtgate.Nothing  # type: ignore[attr-defined]
+    with pytest.raises(ImportError):
+        from jwtgate import Nothing  # type: ignore[attr-defined]  # noqa: F401
 
 
 def test_the_face_keeps_its_promised_names() -> None:

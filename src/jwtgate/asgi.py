@@ -96,7 +96,8 @@ class JwtGateMiddleware:
     def _verdict(self, scope: Scope) -> Verdict:
         if scope.get("method") == "OPTIONS" and is_preflight(request_of(scope)):
             return PUBLIC
-        return self._rules.decide(scope["path"], scope.get("raw_path"), scope.get("root_path", ""))
+        rules = self._rules
+        return rules.everywhere or rules.decide(scope["path"], scope.get("raw_path"), scope.get("root_path", ""))
 
     async def _answer(self, error: AuthError, scope: Scope, receive: Receive, send: Send) -> None:
         refusal = refuse(error, self._settings)
@@ -154,7 +155,30 @@ async def outcome_of(scope: Scope, verifier: AsyncVerifier) -> Outcome:
     known = recall(scope, verifier.settings)
     if known is not None:
         return known
-    return keep(scope, verifier.settings, await verifier.outcome(request_of(scope)))
+    line = lone_authorization(scope["headers"])
+    outcome = None if line is None else verifier.glance(line)
+    if outcome is None:
+        outcome = await verifier.outcome(request_of(scope))
+    return keep(scope, verifier.settings, outcome)
+
+
+def lone_authorization(headers: Any) -> str | None:
+    """What stands in the only Authorization line, where no DPoP line stands beside it.
+
+    Of nearly every request that is all there is to look at. None says nothing: the whole request does.
+    """
+    if not isinstance(headers, list | tuple):
+        return None  # what can be read but once is left to be read as a whole
+    found = None
+    for name, value in headers:
+        length = len(name)  # most names differ in it already
+        if length == 13 and name.lower() == b"authorization":
+            if found is not None:
+                return None
+            found = value
+        elif length == 4 and name.lower() == b"dpop":
+            return None
+    return None if found is None else found.decode("latin-1")
 
 
 @asynccontextmanager
@@ -253,9 +277,9 @@ async def answer_errors(app: App, answer: Answer, scope: Scope, receive: Receive
     """
     sent: set[str] = set()
 
-    async def watched(message: Message) -> None:
+    def watched(message: Message) -> Awaitable[None]:
         sent.add(message["type"])
-        await send(message)
+        return send(message)
 
     try:
         await app(scope, receive, watched)

@@ -12,6 +12,8 @@ There is nothing to install into the app.
 
 import functools
 import inspect
+import itertools
+import json
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from contextlib import AbstractAsyncContextManager
@@ -40,6 +42,7 @@ OnRefusal = Callable[[AuthError, HTTPConnection], Other | Awaitable[Other]]
 _GATE: Final = "jwtgate.fastapi"  # in the scope: the gate that looked at this request last
 # Among the scopes that FastAPI hands down: no real one has spaces (RFC 6749 section 3.3).
 _OPTIONAL: Final = "credentials are optional"
+_NAMED: Final = "in OpenAPI alone: "  # before names, in JSON: a requirement decides, which may be any_of
 
 
 class Gate:
@@ -67,7 +70,8 @@ class Gate:
         self.verifier: AsyncVerifier = verifier_for(AsyncVerifier, settings, verifier)
         self.settings = settings
         self.on_refusal = on_refusal
-        self.authenticate: Final = Authenticate(self)
+        self._authenticate: Final = Authenticate(self)
+        self._may_be_overridden = False
         if app is not None:
             self._answer_in(app.exception_handlers)
             if settings.dpop_nonce_key is not None:
@@ -84,24 +88,14 @@ class Gate:
 
         Raises SettingsError.
         """
-        requirement = demand(requirements)
-        names = [] if requirement is None else requirement.names
-        handed_down = [_OPTIONAL] if optional else []
+        admitted = _Admitted(self, demand(requirements), optional)
+        return Security(admitted, scopes=admitted.scopes)
 
-        # The names go to OpenAPI by a dependency of their own. As scopes of this one they would be handed down to
-        # `authenticate`, which insists on all of them: any_of would be lost.
-        async def admitted(
-            connection: HTTPConnection,
-            token: Annotated[AccessToken | None, Security(self.authenticate, scopes=handed_down)],
-            named: Annotated[None, Security(self.authenticate._named, scopes=names)],
-        ) -> AccessToken | None:
-            # Once more: with `dependency_overrides` the gate may not have seen this request yet.
-            self._stand_at(connection)
-            # Only an override gives None where credentials are not optional, and that must not open the route.
-            outcome = MissingCredentials("no token was given to the gate") if token is None else token
-            return admit(outcome, requirement, optional=optional)
-
-        return Security(admitted)
+    @property
+    def authenticate(self) -> "Authenticate":
+        """The callable beneath every route of this gate: see `Authenticate`."""
+        self._may_be_overridden = True  # only who has it in hand can do so
+        return self._authenticate
 
     def lifespan(self, app: FastAPI) -> AbstractAsyncContextManager[None]:
         """For `FastAPI(lifespan=gate.lifespan)`: keys are loaded before the first request, and the verifier is closed
@@ -119,14 +113,15 @@ class Gate:
 
     def _stand_at(self, connection: HTTPConnection) -> None:
         """From here on, an AuthError in this request is answered by this gate."""
-        connection.scope[_GATE] = self
+        scope = connection.scope
+        scope[_GATE] = self
         # What the app has for its exceptions: the same mapping for every request, looked into when one is raised.
-        self._answer_in(connection.scope["starlette.exception_handlers"][0])
+        self._answer_in(scope["starlette.exception_handlers"][0])
 
     def _answer_in(self, handlers: MutableMapping[Any, Any]) -> None:
         # A handler of the app's own goes before, for the base of all our errors too.
-        if JwtGateError not in handlers:
-            handlers.setdefault(AuthError, self._answer)
+        if AuthError not in handlers and JwtGateError not in handlers:
+            handlers[AuthError] = self._answer
 
     async def _answer(self, connection: HTTPConnection, error: AuthError) -> App | None:
         """An exception handler. The app has only one: it asks the gate that this request stands at."""
@@ -166,17 +161,18 @@ class Authenticate(SecurityBase):
         self._gate = gate
         self.model: models.SecurityBase = _scheme(gate.settings)
         self.scheme_name: str = _scheme_name(gate.settings)
-        self._named = _Named(self.model, self.scheme_name)
 
     async def __call__(
         self, connection: HTTPConnection, names: SecurityScopes, response: Response
     ) -> AccessToken | None:
         """The token; None only where credentials are optional and missing. Raises AuthError."""
-        self._gate._stand_at(connection)
-        outcome = await outcome_of(connection.scope, self._gate.verifier)
-        self._tell(connection, response)
-        wanted = [name for name in names.scopes if name != _OPTIONAL]
-        return admit(outcome, demand(wanted), optional=_OPTIONAL in names.scopes)
+        gate = self._gate
+        gate._stand_at(connection)
+        outcome = await outcome_of(connection.scope, gate.verifier)
+        if gate.settings.dpop_nonce_key is not None:
+            self._tell(connection, response)
+        requirement, optional = _handed_down(tuple(names.scopes))
+        return admit(outcome, requirement, optional=optional)
 
     def _tell(self, connection: HTTPConnection, response: Response) -> None:
         """The answer to a request with a good proof carries the nonce for its sender's next one.
@@ -186,19 +182,61 @@ class Authenticate(SecurityBase):
         settings = self._gate.settings
         if isinstance(connection, WebSocket):
             connection._send = telling(connection.scope, settings, connection._send)
-        elif settings.dpop_nonce_key is not None:
+        else:
             response.raw_headers[:] = tell_raw(response.raw_headers, connection.scope, settings)
 
 
-class _Named(SecurityBase):
-    """The same security scheme, for documentation alone: shows the names that a route asks for."""
+@functools.lru_cache(1_024)
+def _handed_down(scopes: tuple[str, ...]) -> tuple[Requirement | None, bool]:
+    """What the scopes of a dependency and of those above ask for, and whether credentials are optional.
 
-    def __init__(self, model: models.SecurityBase, scheme_name: str) -> None:
-        self.model: models.SecurityBase = model
-        self.scheme_name: str = scheme_name
+    They are those of a route: the same with every request. Raises SettingsError.
+    """
+    wanted = [name for name in scopes if name != _OPTIONAL and not name.startswith(_NAMED)]
+    return demand(wanted), _OPTIONAL in scopes
 
-    async def __call__(self) -> None:
-        """Nothing is decided here."""
+
+class _Admitted(SecurityBase):
+    """What `requires` has put before a route: who is calling, and then what is asked for.
+
+    Each dependency costs FastAPI as much as a token that is remembered costs us. So this one is `authenticate` too,
+    and not a second one above it, unless that could have been overridden: FastAPI itself must then see it beneath.
+    """
+
+    def __init__(self, gate: Gate, requirement: Requirement | None, optional: bool) -> None:
+        self._gate = gate
+        self._authenticate = gate._authenticate
+        self._requirement = requirement
+        self._optional = optional
+        self.model: models.SecurityBase = self._authenticate.model
+        self.scheme_name: str = self._authenticate.scheme_name
+        names = () if requirement is None else requirement.names
+        self.scopes = [_OPTIONAL] * optional + [_NAMED + json.dumps(names)] * bool(names)
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        """What FastAPI is to solve. It reads this for each route, and where anything is overridden for each request."""
+        if not self._gate._may_be_overridden:
+            return inspect.signature(self._authenticate)
+
+        def beneath(
+            connection: HTTPConnection, token: Annotated[AccessToken | None, Security(self._authenticate)]
+        ) -> None: ...
+
+        return inspect.signature(beneath)
+
+    async def __call__(self, connection: HTTPConnection, **solved: Any) -> AccessToken | None:
+        """The token; None only where credentials are optional and missing. Raises AuthError."""
+        if "token" in solved:
+            token: AccessToken | None = solved["token"]
+            self._gate._stand_at(connection)  # what was put in place of `authenticate` has not done it
+        else:
+            token = await self._authenticate(connection, **solved)
+        if token is not None and self._requirement is None:
+            return token
+        # Only an override gives None where credentials are not optional, and that must not open the route.
+        outcome = MissingCredentials("no token was given to the gate") if token is None else token
+        return admit(outcome, self._requirement, optional=self._optional)
 
 
 # ----------------------------------------------------------------------------------------------------------- OpenAPI
@@ -277,13 +315,19 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
     for operation in _operations(document):
         for security in operation.get("security", ()):
             for name in [name for name in security if name in ours]:
-                security[name] = [scope for scope in security[name] if scope != _OPTIONAL]
+                security[name] = _names_in(security[name])
                 _declare(schemes[name], security[name])
                 _list_refusals(operation["responses"], ours[name])
                 components.setdefault("schemas", {}).setdefault(_SCHEMA, _refusal_schema())
         if "security" in operation:
             operation["security"] = [way for security in operation["security"] for way in _ways(security, ours)]
     return document
+
+
+def _names_in(scopes: list[str]) -> list[str]:
+    """The names that a route asks for, once, in order."""
+    names = [json.loads(text.removeprefix(_NAMED)) if text.startswith(_NAMED) else [text] for text in scopes]
+    return [name for name in dict.fromkeys(itertools.chain(*names)) if name != _OPTIONAL]
 
 
 def _dpop_scheme(name: str) -> dict[str, str]:

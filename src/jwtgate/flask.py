@@ -230,8 +230,9 @@ def _is_left_to_flask() -> bool:
 
     Where a view handles OPTIONS, the application's own code would run for a stranger.
     """
+    environ = request.environ
     automatic = getattr(request.url_rule, "provide_automatic_options", False)
-    return automatic and is_preflight(request_of(request.environ))
+    return automatic and environ["REQUEST_METHOD"] == "OPTIONS" and is_preflight(request_of(environ))
 
 
 def _check_function(decorator: str, view: object) -> None:

@@ -278,7 +278,7 @@ class _Answers:
 
     def tell_websocket(self, connection: HTTPConnection) -> None:
         """The same for the answer to a handshake."""
-        if isinstance(connection, WebSocket):
+        if self._settings.dpop_nonce_key is not None and isinstance(connection, WebSocket):
             # Not a WebSocket of our own: others may hold this one, and each keeps a state.
             connection._send = self.telling(connection.scope, connection._send)
 

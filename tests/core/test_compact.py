@@ -18,11 +18,14 @@ from jwtgate.core.compact import (
     HEADER_DEPTH,
     HEADER_MEMBERS,
     KID_BYTES,
+    by_orjson,
+    by_standard_library,
     decode_base64url,
     octets_by_pybase64,
     octets_by_standard_library,
     parse,
     parse_json,
+    plain_object,
     verify,
 )
 from jwtgate.core.errors import (
@@ -676,3 +679,116 @@ def test_both_decoders_read_the_same(size: int) -> None:
             for decode in (octets_by_standard_library, octets_by_pybase64):
                 with pytest.raises(ValueError):  # noqa: PT011 - whichever it is
                     decode(spoilt if bare else odd, padding)
+
+
+# --- strict at a glance ----------------------------------------------------------------------------------------------
+
+PLAIN_TEXTS = [
+    '{"iss":"a"}',
+    '{"cnf":{"jkt":"x"},"a":[{"b":[]},{"c":{"d":"{"}}]}',
+    '{"iss":"a","b":["x","y"],"c":1.5,"d":null}',
+    '{"iss":"https://é.test/","b":"a:b"}',
+]
+
+
+@pytest.mark.parametrize("text", [*PLAIN_TEXTS, '{"iss": "a", "b": 1}'])
+@pytest.mark.parametrize("read", [by_standard_library, plain_object])
+def test_a_plain_object_is_read_at_a_glance(text: str, read: Any) -> None:
+    assert read(text.encode()) == json.loads(text)
+
+
+@pytest.mark.parametrize("text", PLAIN_TEXTS)
+def test_orjson_reads_what_it_would_write(text: str) -> None:
+    pytest.importorskip("orjson", reason="needs the extra `speed`")
+    assert by_orjson(text.encode()) == json.loads(text)
+    for other in (text.replace(":", ": ", 1), text + " ", text.replace("a", "\\u0061", 1)):
+        assert by_orjson(other.encode()) == by_standard_library(other.encode())
+
+
+# Whoever reads these in one way alone, somebody else reads them in another.
+AMBIGUOUS = [
+    '{"iss":"a","iss":"b"}',
+    '{"iss":"a","b":1,"b":1}',
+    '{"iss":"a","b":1,"b" :1}',
+    '{"iss":"a","b":":","b":1}',
+    '{"iss":"a","b":"\\u003a","b":1}',
+    '{"iss":"a","b":{"c":1,"c":1}}',
+    '{"iss":"a","b":{"c":1},"b":{"d":1}}',
+    '{"iss":"a","b":[{"c":{"d":1,"d":2}}]}',
+    '{"iss":"a","b":NaN}',
+    '{"iss":"a","b":1e400}',
+    '{"iss":"a","b":-Infinity}',
+    '{"iss":"a","b":"\\ud800"}',
+    '{"iss":"a"}{',
+    '{"iss":"a",}',
+    "{",
+    "",
+]
+# Good or bad, it is looked at in the long way.
+UNUSUAL = [
+    '{"iss":"a","b":01}',
+    '{"iss":"a","b":1.0e3}',
+    '{"iss":"a","b":100000000000000000000000}',
+    '{"iss":"a",\n"b":1}',
+    '{"iss":"a"} ',
+    ' {"iss":"a"}',
+    '{"iss":1}',
+    '{"iss":["a"]}',
+    "{}",
+    '["iss"]',
+    '"iss"',
+    "1",
+]
+NOT_PLAIN = [
+    '{"iss":"a","b":":"}',
+    '{"iss":"a","b":" x"}',
+    '{"iss":"a","b":"\\n"}',
+    '{"iss":"a","b":{"c":":"}}',
+]
+
+
+def glance(read: Any, text: str) -> Any:
+    try:
+        return read(text.encode())
+    except ValueError:
+        return None
+
+
+def strictly(text: str) -> Any:
+    try:
+        return parse_json(text.encode(), depth=32, members=1_000)
+    except ValueError:
+        return ValueError
+
+
+@pytest.mark.parametrize("text", AMBIGUOUS)
+def test_whatever_could_be_read_in_two_ways_is_nothing_at_a_glance(text: str) -> None:
+    assert glance(plain_object, text) is None
+    assert glance(by_standard_library, text) is None
+    assert strictly(text) is ValueError
+
+
+@pytest.mark.parametrize("text", UNUSUAL)
+def test_what_is_unusual_goes_the_long_way_or_means_the_same(text: str) -> None:
+    for read in (plain_object, by_standard_library):
+        found = glance(read, text)
+        assert found is None or found == strictly(text)
+
+
+@pytest.mark.parametrize("text", NOT_PLAIN)
+def test_the_standard_library_reads_only_what_is_without_escapes_and_odd_marks(text: str) -> None:
+    assert glance(by_standard_library, text) is None
+
+
+PIECES = st.sampled_from(
+    [*'{}[]:," \\\té1', '"iss"', '"a"', '"b"', "\\u003a", "null", "NaN", '":"', '":'],
+)
+
+
+@settings(max_examples=1_500, deadline=None)
+@given(st.lists(PIECES, max_size=14))
+def test_what_is_read_at_a_glance_is_strict(pieces: list[str]) -> None:
+    text = '{"iss":"a"' + "".join(pieces) + "}"
+    for read in (plain_object, by_standard_library):
+        found = glance(read, text)
+        assert found is None or found == strictly(text)

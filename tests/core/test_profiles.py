@@ -83,7 +83,8 @@ def test_the_typ_of_the_profile_that_this_api_does_not_have_is_refused(fixed: Pr
     token = ISSUING.rfc9068_token(header={"typ": typ})
     with pytest.raises(HeaderRejected) as refused:
         check(token, settings_of(fixed))
-    assert (refused.value.parameter, refused.value.actual) == ("typ", typ)
+    expected = {"auth0": "jwt", "rfc9068": "at+jwt"}[fixed]
+    assert (refused.value.parameter, refused.value.expected, refused.value.actual) == ("typ", expected, typ)
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,7 @@ def test_there_are_no_more_than_the_limit_and_none_gives_way(another: Revocation
     revocations = known(Revocation(ISSUER, subject="user-2", not_before=NOW, expires=END), TOKEN, limit=2)
     assert not revocations.add(another)
     assert revocations.add(TOKEN)  # it is there
+    assert revocations.add(Revocation(ISSUER, subject="user-2", not_before=NOW, expires=END))
     assert len(revocations) == 2
     assert verdict(revocations, sub="user-2") == ("jti", "id-1")
     revocations.prune(END + MAX_LEEWAY)
@@ -157,6 +158,7 @@ def test_there_are_no_more_than_the_limit_and_none_gives_way(another: Revocation
         {"jti": ""},
         {"jti": 7},
         {"jti": "\ud800"},
+        {"jti": "\udfff"},
         {"jti": "a", "issuer": ""},
         {"jti": "a", "issuer": None},
         {"jti": "a", "issuer": b"x"},

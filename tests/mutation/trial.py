@@ -1,15 +1,19 @@
-"""One run of mutmut over a copy of the sources, and what came of it."""
+"""One trial of the core's mutants in a copy of the sources, and what came of it.
+
+mutmut makes the mutants, and puts all of them into one text of each module, where a name in the environment says which
+of them is in force. How they meet their tests is told in `forked.py`.
+"""
 
 from __future__ import annotations
 
-import bisect
+import ast
+import difflib
 import io
-import itertools
 import json
 import os
 import re
-import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tokenize
@@ -22,15 +26,19 @@ from typing import Final
 ROOT: Final = Path(__file__).parents[2]
 CORE: Final = ROOT / "src" / "jwtgate" / "core"
 HERE: Final = Path(__file__).parent
-MEMORY: Final = 4_000_000  # kilobytes, of each process
+MUTANT: Final = "MUTANT_UNDER_TEST"  # mutmut's
+ORIGINAL: Final = "__mutmut_orig"
+ASKED: Final = "JWTGATE_MUTANTS_ASKED"  # a file: {"names": [mutant, …], "own": {module: [test file, …]}, "jobs": 1}
+TOLD: Final = "JWTGATE_MUTANTS_TOLD"  # a file of lines: [function that was called at import, …], and [mutant, exit code]
+STATS: Final = "stats"  # for mutmut, the name of the mutant that is none, and counts who is called
 LEFT_ALONE: Final = "# pragma: no mutate"
 
-# What the exit code of a mutant's tests means; mutmut's own codes are 33 and those below 0 (signals).
+# What the exit code of a mutant's tests means; those below 0 are signals.
 KILLED: Final = frozenset({1, 2, 3})
 SURVIVED: Final = 0
 NO_TESTS: Final = 33
-TIMED_OUT: Final = frozenset({24, 36, 152, -24, -9})
-UNTRIED: Final = frozenset({4, 255})  # the tests could not be run: to count that as killed would be a lie
+TIMED_OUT: Final = frozenset({-signal.SIGXCPU, -signal.SIGALRM, -signal.SIGKILL})
+UNTRIED: Final = frozenset({4, 5})  # the tests could not be run: to count that as killed would be a lie
 
 
 @dataclass
@@ -130,36 +138,21 @@ def known_survivors() -> list[Known]:
 # ---------------------------------------------------------------------------------------------------- the working copy
 
 
-# Each run of pytest in one process would write the ids that a function has made once more, with more backslashes.
-_SAME_IDS: Final = """
+def prepare(folder: Path, modules: Sequence[str]) -> dict[str, str]:
+    """A new copy of sources and tests, in which these modules have all their mutants. By module, its text there."""
+    from mutmut.mutation.file_mutation import mutate_file_contents  # an extra, which not all of this module needs
 
-def pytest_generate_tests(metafunc):
-    for mark in metafunc.definition.iter_markers("parametrize"):
-        object.__setattr__(mark._param_ids_from or mark, "_param_ids_generated", None)
-"""
-
-
-def prepare(folder: Path, modules: Sequence[str], tests: Sequence[str], *, anew: bool) -> None:
-    """A new copy of what mutmut needs, with its settings."""
     shutil.rmtree(folder, ignore_errors=True)
-    for name in ("src", "tests"):
+    for name in ("src", "tests", "examples"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    settings = (HERE / "mutmut.toml").read_text(encoding="utf-8")
-    chosen = {
-        "only_mutate": [f"src/jwtgate/core/{module}.py" for module in modules],
-        "pytest_add_cli_args_test_selection": [*tests],
-        "process_isolation": "forkserver" if anew else "fork",
-        "forkserver_warmup": "none",
-    }
-    # What is written in JSON here is the same in TOML.
-    lines = [f"{name} = {json.dumps(values)}" for name, values in chosen.items()]
-    (folder / "pyproject.toml").write_text("\n".join([project, settings, *lines, ""]), encoding="utf-8")
-    with (folder / "tests" / "conftest.py").open("a", encoding="utf-8") as conftest:
-        conftest.write(_SAME_IDS)
+    settings = [(ROOT / "pyproject.toml").read_text(encoding="utf-8"), (HERE / "mutmut.toml").read_text("utf-8")]
+    (folder / "pyproject.toml").write_text("\n".join(settings), encoding="utf-8")
+    texts = {}
     for module in modules:
         path = folder / "src" / "jwtgate" / "core" / f"{module}.py"
-        path.write_text(without_prose(path.read_text(encoding="utf-8")), encoding="utf-8")
+        texts[module] = mutate_file_contents(path.name, without_prose(path.read_text(encoding="utf-8"))).code
+        path.write_text(texts[module], encoding="utf-8")
+    return texts
 
 
 def without_prose(source: str) -> str:
@@ -192,6 +185,45 @@ def _is_sentence(text: str) -> bool:
     return not is_pattern and _SENTENCE.search(text.strip("fF\"'")) is not None
 
 
+def function_of(mutant: str) -> str:
+    return mutant.partition("__mutmut_")[0]
+
+
+@dataclass(frozen=True)
+class Mutants:
+    """All mutants of one module, as its text with them has them."""
+
+    module: str
+    functions: Mapping[str, str]
+
+    @classmethod
+    def of(cls, module: str, text: str) -> Mutants:
+        defined = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
+        lines = text.splitlines()
+        functions = {node.name: "\n".join(lines[node.lineno - 1 : node.end_lineno]) for node in defined}
+        return cls(module, {name: source for name, source in functions.items() if "__mutmut_" in name})
+
+    @property
+    def names(self) -> list[str]:
+        kept = [name for name in self.functions if not name.endswith(ORIGINAL)]
+        return [f"jwtgate.core.{self.module}.{name}" for name in kept]
+
+    def survivor(self, mutant: str) -> Survivor:
+        name = mutant.rpartition(".")[2]
+        original = function_of(name) + ORIGINAL
+        texts = [self.functions[one].replace(one, name) for one in (original, name)]
+        return Survivor(mutant, self.module, *_difference(*(text.splitlines() for text in texts)))
+
+
+def _difference(before: Sequence[str], after: Sequence[str]) -> tuple[str, str]:
+    """What a mutant changes, before and after; several lines are written as one."""
+    lines = list(difflib.unified_diff(before, after, n=0, lineterm=""))[2:]
+    left, right = (
+        " ".join(line[1:].removesuffix(LEFT_ALONE).strip() for line in lines if line.startswith(sign)) for sign in "-+"
+    )
+    return left, right
+
+
 # ------------------------------------------------------------------------------------------------------------- the run
 
 
@@ -204,8 +236,6 @@ _TRIED_WITH: Final = {
     "resource_server": "settings",
     "values": "settings",
 }
-TESTED_FOR: Final = 4.0  # seconds: tests are chosen for a mutant until they would take so long
-TESTED_BY: Final = 60  # tests at least
 
 
 def own_tests(module: str) -> list[str]:
@@ -213,121 +243,68 @@ def own_tests(module: str) -> list[str]:
     return [test for test in dict.fromkeys(named) if (ROOT / test).exists()]
 
 
-def try_out(modules: Sequence[str], folder: Path, jobs: int, tell: Callable[[str], None]) -> Trial:
-    """All mutants of these modules. folder: to work in; tell: takes a line when something has come to its end.
+def try_out(
+    modules: Sequence[str], folder: Path, jobs: int, tell: Callable[[str], None], *, own: bool = False
+) -> Trial:
+    """All mutants of these modules. folder: to work in; own: only the modules' own tests are run.
 
-    First each module's own tests are run, which are few and to the point. What survives them meets, of all tests of the
-    core that come by, the quickest.
+    tell: takes a line when something has come to its end.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    codes: dict[str, int] = {}
-    left: list[str] = []
-    for module in modules:
-        tests = own_tests(module)
-        found = _Round(folder / "own", [module], tests, jobs, anew=False).run(["*"]) if tests else {}
-        survived = [name for name, code in found.items() if code not in KILLED | TIMED_OUT]
-        left += survived if tests else [f"jwtgate.core.{module}.*"]
-        codes |= found
-        tell(f"{module:<18} {len(found):>5} mutants, {len(survived)} survived the module's own tests")
-    if left:
-        codes |= _Round(folder / "all", modules, ["tests/core"], jobs, anew=True).run(left)
-    return _trial(modules, codes, folder)
+    texts = prepare(folder, modules)
+    mutants = {module: Mutants.of(module, text) for module, text in texts.items()}
+    names = [name for module in modules for name in mutants[module].names]
+    tests = sorted({test for module in modules for test in own_tests(module)}) if own else ["tests/core"]
+    codes, imported = _in_forks(folder, names, tests, jobs)
+    left = [name for name in names if codes[name] in (SURVIVED, NO_TESTS)]
+    again = [name for name in left if function_of(name) in imported]
+    tell(f"{len(names)} mutants, {len(left)} survived in a fork; {len(again)} of them are tried alone")
+    codes |= {name: _alone(folder, name) for name in again}
+    untried = [name for name, code in codes.items() if code in UNTRIED]
+    if untried:
+        raise RuntimeError(f"tests could not be run: {untried}")
+    return _trial(mutants, codes)
 
 
-@dataclass(frozen=True)
-class _Round:
-    """Runs of mutmut in one working copy.
-
-    anew: whether each mutant is imported in a process of its own. It takes five times as long, and reaches what is
-    called while modules are imported.
-    """
-
-    folder: Path
-    modules: Sequence[str]
-    tests: Sequence[str]
-    jobs: int
-    anew: bool
-
-    def run(self, names: Sequence[str]) -> dict[str, int]:
-        """By mutant, the exit code of its tests. names: of mutants, or patterns of them."""
-        prepare(self.folder, self.modules, self.tests, anew=self.anew)
-        if self.anew:
-            self._mutmut(names[:1])  # to see which tests come by where
-            self._choose_tests(names)
-        self._mutmut(names)
-        codes = self._codes()
-        untried = [name for name, code in codes.items() if code in UNTRIED]
-        if untried:
-            raise RuntimeError(f"tests could not be run, perhaps for their names: {untried}")
-        return codes
-
-    def _mutmut(self, names: Sequence[str]) -> None:
-        done = mutmut(self.folder, "run", "--max-children", str(self.jobs), *names)
-        told = done.stdout + done.stderr
-        (self.folder / "mutmut.log").write_text(told, encoding="utf-8")
-        if done.returncode != 0:
-            raise RuntimeError(f"mutmut ended with {done.returncode}: {told[-4_000:]}")
-
-    def _codes(self) -> dict[str, int]:
-        codes: dict[str, int | None] = {}
-        for module in self.modules:
-            file = self.folder / "mutants" / "src" / "jwtgate" / "core" / f"{module}.py.meta"
-            if file.exists():
-                codes |= json.loads(file.read_text(encoding="utf-8"))["exit_code_by_key"]
-        return {name: code for name, code in codes.items() if code is not None}
-
-    def _choose_tests(self, names: Sequence[str]) -> None:
-        """By function, the tests that are to be run: of those that came by there, the quickest, of other modules first.
-
-        What is called while modules are imported, no single test has called: it gets its module's own tests.
-        """
-        file = self.folder / "mutants" / "mutmut-stats.json"
-        stats = json.loads(file.read_text(encoding="utf-8"))
-        seconds: Mapping[str, float] = stats["duration_by_test"]
-        called: dict[str, list[str]] = stats["tests_by_mangled_function_name"]
-        for function in {name.rpartition("__mutmut_")[0] for name in names} | called.keys():
-            own = tuple(f"{test}::" for test in own_tests(function.split(".")[2])) if function.count(".") > 2 else ()
-            came = called.get(function) or [test for test in seconds if test.startswith(own)]
-            order = sorted(came, key=lambda test: (test.startswith(own), seconds[test]))
-            till = [*itertools.accumulate(seconds[test] for test in order)]
-            enough = max(TESTED_BY, bisect.bisect(till, TESTED_FOR))
-            called[function] = order[:enough]
-        file.write_text(json.dumps(stats), encoding="utf-8")
+def _in_forks(folder: Path, names: Sequence[str], tests: Sequence[str], jobs: int) -> tuple[dict[str, int], list[str]]:
+    """The exit codes of all mutants' tests, and the functions that were called while modules were imported."""
+    asked, told = folder / "asked.json", folder / "told.json"
+    own = {module: own_tests(module) for module in {name.split(".")[2] for name in names}}
+    asked.write_text(json.dumps({"names": names, "own": own, "jobs": jobs}), encoding="utf-8")
+    where = {ASKED: str(asked), TOLD: str(told)}
+    done = _pytest(folder, {**where, MUTANT: STATS}, "-p", "tests.mutation.forked", *_LEFT_OUT, *tests)
+    if done.returncode not in (0, 5):
+        raise RuntimeError(f"the run ended with {done.returncode}: {(done.stdout + done.stderr)[-4_000:]}")
+    imported, *codes = map(json.loads, told.read_text(encoding="utf-8").splitlines())
+    return dict(codes), imported
 
 
-def mutmut(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    # A path to the sources would hide the copy of them; a plugin would be loaded for each mutant; and a test whose name
-    # has a set in it would have another name in each process.
-    kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTEST_ADDOPTS")}
-    environment = {**kept, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONHASHSEED": "0"}
-    command = [sys.executable, "-m", "mutmut", *arguments]
-    # A mutant may ask for all the memory that there is.
-    limit = f"ulimit -v {MEMORY}; exec {shlex.join(command)}"
-    return subprocess.run(
-        ["bash", "-c", limit], cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
+def _alone(folder: Path, name: str) -> int:
+    """The exit code of a mutant's own tests in a new process: what is called while modules are imported shows there."""
+    tests = own_tests(name.split(".")[2]) or ["tests/core"]
+    return _pytest(folder, {MUTANT: name}, "-x", *_LEFT_OUT, *tests).returncode
 
 
-def _trial(modules: Sequence[str], codes: Mapping[str, int], folder: Path) -> Trial:
-    counts = {module: Counts() for module in modules}
+# They look at the frames of a call, and mutmut puts one of its own between any two.
+_LEFT_OUT: Final = [
+    "--deselect=tests/core/test_binding.py::test_a_refusal_keeps_no_frames_in_which_the_token_stands",
+    "--deselect=tests/core/test_settings.py::test_a_short_secret_is_admitted_by_name_and_with_a_warning",
+]
+
+
+def _pytest(folder: Path, environment: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    # A test whose name has a set in it would have another name in each process.
+    own = {"PYTHONPATH": f"{folder / 'src'}{os.pathsep}{folder}", "PYTHONHASHSEED": "0", **environment}
+    kept = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
+    command = [sys.executable, "-m", "pytest", "-q", "--tb=native", "-p", "no:cacheprovider", *arguments]
+    return subprocess.run(command, cwd=folder, env=kept | own, capture_output=True, text=True, check=False)
+
+
+def _trial(mutants: Mapping[str, Mutants], codes: Mapping[str, int]) -> Trial:
+    counts = {module: Counts() for module in mutants}
     survivors = []
     for name, code in sorted(codes.items()):
         module = name.split(".")[2]
         counts[module].add(code)
         if code not in KILLED | TIMED_OUT:
-            survivors.append(Survivor(name, module, *_difference(folder / "all", name)))
+            survivors.append(mutants[module].survivor(name))
     return Trial(counts, survivors)
-
-
-def _difference(folder: Path, name: str) -> tuple[str, str]:
-    """What a mutant changes, before and after; several lines are written as one."""
-    lines = mutmut(folder, "show", name).stdout.splitlines()
-    before, after = (
-        " ".join(
-            line[1:].removesuffix(LEFT_ALONE).strip()
-            for line in lines
-            if line.startswith(sign) and not line.startswith(sign * 3)
-        )
-        for sign in "-+"
-    )
-    return before, after

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from .challenge import answer
 from .claims import LATEST, client_of, scopes_of
@@ -32,8 +33,8 @@ class AccessToken:
         policy: Policy,
         settings: ApiSettings,
         checked_at: float,
-        *,
         raw: str | None = None,
+        *,
         sender: Sender = ANYBODY,
     ) -> None:
         self._signed = signed
@@ -221,6 +222,9 @@ class Report:
     hints: tuple[str, ...] = field(default=(), compare=False)
 
 
+MET: Final = Report(True)
+
+
 class Requirement:
     """Something that a token must satisfy: a value that can be evaluated, combined with `&` and `|`, and described."""
 
@@ -258,12 +262,18 @@ class _Names(Requirement):
 
     place: str | None
     wanted: tuple[str, ...]
+    _met: Report = field(init=False, repr=False, compare=False)  # the answer to nearly every request
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_met", Report(True, self.wanted))
 
     def report(self, token: AccessToken) -> Report:
         place = self.place or ("permissions" if token._settings.permissions_in_token else "scope")
-        held = token.scopes if place == "scope" else token.permissions or frozenset()
-        missing = tuple(name for name in self.wanted if name not in held)
-        return Report(not missing, self.wanted, missing, hints=self._unread(place, missing, token))
+        held = _listed_in(token._signed.claims, place)
+        missing = tuple([name for name in self.wanted if name not in held])
+        if not missing:
+            return self._met
+        return Report(False, self.wanted, missing, hints=self._unread(place, missing, token))
 
     def _unread(self, place: str, missing: Sequence[str], token: AccessToken) -> tuple[str, ...]:
         """The names may be in the claim that nobody looked into: say so."""
@@ -284,6 +294,12 @@ class _Names(Requirement):
         return self.wanted
 
 
+def _listed_in(claims: Mapping[str, Any], place: str) -> Sequence[str]:
+    """What stands in the claim, repeats and all: of few names each is found sooner than a set is made."""
+    value = claims.get(place) or ()
+    return value.split(" ") if isinstance(value, str) else value
+
+
 @dataclass(frozen=True, slots=True)
 class _Claim(Requirement):
     claim: str
@@ -294,7 +310,7 @@ class _Claim(Requirement):
         # An absent claim is not null: it has no value at all.
         candidates = found if isinstance(found, list) else [found] if self.claim in token._signed.claims else []
         if any(_same(value, candidate) for value in self.values for candidate in candidates):
-            return Report(True)
+            return MET
         return Report(False, unmet=(f"claim {self.claim!r} must be {listed(self.values)}, got {shown(found)}",))
 
 
@@ -311,7 +327,7 @@ class _Authenticated(Requirement):
     def report(self, token: AccessToken) -> Report:
         unmet = [*self._acr(token), *self._age(token)]
         if not unmet:
-            return Report(True)
+            return MET
         return Report(False, unmet=tuple(unmet), acr_values=self.acr, max_age=self.max_age)
 
     def _acr(self, token: AccessToken) -> list[str]:
@@ -338,9 +354,11 @@ class _All(Requirement):
 
     def report(self, token: AccessToken) -> Report:
         reports = [member.report(token) for member in self.members]
+        if all(report.met for report in reports):
+            return Report(True, _joined([report.names for report in reports]))
         ages = [report.max_age for report in reports if report.max_age is not None]
         return Report(
-            met=all(report.met for report in reports),
+            met=False,
             names=_joined(report.names for report in reports),
             missing=_joined(report.missing for report in reports),
             unmet=_joined(report.unmet for report in reports),
@@ -370,7 +388,7 @@ class _Any(Requirement):
 
 
 def _joined(groups: Iterable[Sequence[str]]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name for group in groups for name in group))
+    return tuple(dict.fromkeys([name for group in groups for name in group]))
 
 
 def scope(*names: str) -> Requirement:
@@ -420,6 +438,8 @@ def any_of(*requirements: Requirement | str) -> Requirement:
 
 def demand(requirements: Sequence[Requirement | str]) -> Requirement | None:
     """Several requirements as one, all of which must hold; None for none at all. Raises SettingsError."""
+    if len(requirements) == 1 and isinstance(requirements[0], Requirement):
+        return requirements[0]  # as every gate has it, which was told what it wants before there was any request
     return all_of(*requirements) if requirements else None
 
 
@@ -439,7 +459,13 @@ def _requirement(value: Requirement | str) -> Requirement:
         return value
     if callable(value):
         raise SettingsError("requirement", "is called first, requires(…), and its answer decorates", value)
-    return _Names(None, _scope_names("requirement", (value,)))
+    return _plain(value) if type(value) is str else _Names(None, _scope_names("requirement", (value,)))
+
+
+@lru_cache(maxsize=1_024)
+def _plain(name: str) -> Requirement:
+    """The same for every `token.require("…")` in an endpoint: looked at once."""
+    return _Names(None, _scope_names("requirement", (name,)))
 
 
 def _scope_names(what: str, names: Sequence[object]) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from hashlib import sha256
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from .dpop import DpopRules, Proof, check_proof
 from .effects import Flow, RememberProof
@@ -18,6 +18,9 @@ from .settings import ApiSettings
 
 CLOCKS = 5.0  # seconds that the clocks of those who share a store may differ: the slowest takes a proof the longest
 PROOFS_PER_KEY = 100_000  # within the time in which one is accepted: more than a thousand each second
+
+Bound = tuple[str | None, str | None]  # the thumbprints of a key and of a certificate, None where there is none
+FREE: Final[Bound] = (None, None)
 
 
 class Revoked(Protocol):
@@ -54,7 +57,7 @@ class Senders:
 
     def check_bare(self, claims: Mapping[str, Any]) -> None:
         """Of a token without its request nobody can say who sent it. Raises BindingRejected."""
-        if _bound(claims) or self.required:
+        if _bound(claims) != FREE or self.required:
             raise BindingRejected(
                 "a request to go with it: verify_request", claims.get("cnf"), "a token alone proves none"
             )
@@ -68,29 +71,34 @@ class Senders:
         Raises InvalidProof, NonceRequired, BindingRejected, CertificateRejected, InvalidForwarding, StoreUnavailable.
         """
         bound = _bound(claims)
-        if not bound and not self.required and credentials.scheme == "Bearer":
+        if bound == FREE and not self.required and credentials.scheme == "Bearer":
             return ANYBODY
         proof = self._proof(bound, credentials, request, now)
-        if not bound:
+        if bound == FREE:
             raise BindingRejected("a token that is bound to its sender", claims.get("cnf"))
-        certificate = bound.get("x5t#S256")
+        jkt, certificate = bound
         if certificate is not None:
             self._check_certificate(certificate, request)
-        if "jkt" in bound:
-            _check_key(bound["jkt"], proof, credentials)
+        if jkt is not None:
+            _check_key(jkt, proof, credentials)
         if proof is None or self.proofs is None:
-            return Sender(credentials.scheme, certificate_thumbprint=certificate)
-        yield from _remember(proof, self.proofs)
+            return Sender(credentials.scheme, None, certificate)
+        # RFC 9449 section 11.1: a proof is accepted once, among all that its key makes.
+        answer = yield _to_remember(proof, self.proofs)
+        if answer == "seen":
+            raise ProofReplayed(proof.jti)
+        if answer == "full":
+            raise TooManyProofs(proof.jkt, PROOFS_PER_KEY)
         nonce = None if self.nonces is None else self.nonces.current(now)
         # A proof may come with a token that is bound to a certificate alone: of its key nothing is known then.
-        return Sender(credentials.scheme, bound.get("jkt"), certificate, nonce)
+        return Sender(credentials.scheme, jkt, certificate, nonce)
 
-    def _proof(self, bound: Mapping[str, str], credentials: Credentials, request: Request, now: float) -> Proof | None:
+    def _proof(self, bound: Bound, credentials: Credentials, request: Request, now: float) -> Proof | None:
         if self.proofs is None or credentials.scheme != "DPoP":
             return None
         values = request.values("dpop")
         # Auth0 says DPoP for tokens that are bound to a certificate too, and no proof is then needed.
-        if not values and bound.keys() == {"x5t#S256"}:
+        if not values and bound[0] is None and bound != FREE:
             return None
         target = target_of(request, self.proxies)
         return check_proof(
@@ -104,18 +112,10 @@ class Senders:
             raise CertificateRejected(bound_to, found, "" if found else "the connection has no client certificate")
 
 
-def _remember(proof: Proof, rules: DpopRules) -> Flow[None]:
-    """RFC 9449 section 11.1: a proof is accepted once, among all that its key makes."""
-    answer = yield RememberProof(
-        proof.jkt,
-        sha256(f"{proof.jkt}\0{proof.jti}".encode()).digest(),
-        proof.issued_at + rules.window + rules.leeway + CLOCKS,
-        PROOFS_PER_KEY,
-    )
-    if answer == "seen":
-        raise ProofReplayed(proof.jti)
-    if answer == "full":
-        raise TooManyProofs(proof.jkt, PROOFS_PER_KEY)
+def _to_remember(proof: Proof, rules: DpopRules) -> RememberProof:
+    jkt, jti, issued = proof
+    digest = sha256(f"{jkt}\0{jti}".encode()).digest()
+    return RememberProof(jkt, digest, issued + rules.window + rules.leeway + CLOCKS, PROOFS_PER_KEY)
 
 
 def _nonces(settings: ApiSettings) -> Nonces | None:
@@ -127,10 +127,10 @@ def _nonces(settings: ApiSettings) -> Nonces | None:
     return Nonces(key, settings.dpop_nonce_lifetime, audience)
 
 
-def _bound(claims: Mapping[str, Any]) -> dict[str, str]:
+def _bound(claims: Mapping[str, Any]) -> Bound:
     """What the token is bound to, of all that can be checked here: the others were refused with the claims."""
     cnf = claims.get("cnf")
-    return {} if cnf is None else {name: cnf[name] for name in ("jkt", "x5t#S256") if name in cnf}
+    return FREE if cnf is None else (cnf.get("jkt"), cnf.get("x5t#S256"))
 
 
 def _check_key(bound_to: str, proof: Proof | None, credentials: Credentials) -> None:

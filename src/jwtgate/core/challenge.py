@@ -34,25 +34,25 @@ def answer(error: E, settings: ApiSettings, scheme: str | None = None) -> E:
 def refusal_of(error: AuthError, settings: ApiSettings, scheme: str | None = None) -> Refusal:
     """What the client is told: as it was first worked out, or worked out now."""
     if error.refusal is None:
-        known, case = settings.refusals, (type(error), scheme)
-        same = _is_always_the_same(error)
-        refusal = known.get(case) if same else None
-        if refusal is None:
+        case = (type(error), scheme)
+        refusal = settings.refusals.get(case)
+        if refusal is None or not error.__dict__.keys().isdisjoint(_SAID):
             refusal = Refusal(error.status, tuple(_headers(error, settings, scheme)), _body(error))
-            if same:
-                known[case] = refusal
+            if _is_always_the_same(error):
+                settings.refusals[case] = refusal
         error.refusal = refusal
     return error.refusal
 
 
 # What of an error's data the client is told.
 _TELLING = (InsufficientScope, InsufficientAuthentication, NonceRequired, Unavailable)
+_SAID = frozenset(("status", "code", "sentence"))  # of a kind of error; an application may give them to one alone
 
 
 def _is_always_the_same(error: AuthError) -> bool:
     # An application's own kinds of error may say something else each time.
     ours = type(error).__module__ == errors.__name__ and not isinstance(error, _TELLING)
-    return ours and vars(error).keys().isdisjoint(("status", "code", "sentence"))
+    return ours and error.__dict__.keys().isdisjoint(_SAID)
 
 
 def _headers(error: AuthError, settings: ApiSettings, scheme: str | None) -> list[tuple[str, str]]:

@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Final, cast
-
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_der_private_key,
-    load_pem_private_key,
-)
-from jwt.algorithms import RSAAlgorithm
-from jwt.exceptions import InvalidKeyError
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from .compact import KID_BYTES, decode_base64url, parse_json
 from .errors import SettingsError, listed, shown
 from .jwk import thumbprint
 from .values import put
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 KEY_BITS = (2_048, 8_192)  # RFC 7518 section 4.3 sets the lower; a decryption's cost sets the upper
 KEY_BYTES = 65_536  # of a PEM or JWK document
@@ -38,21 +29,26 @@ Given = str | bytes | Mapping[str, Any] | os.PathLike[str] | Ask
 _SETTING = "decryption_keys"
 
 
-def _oaep(digest: hashes.HashAlgorithm) -> padding.OAEP:
-    return padding.OAEP(padding.MGF1(digest), digest, None)
-
-
-# RFC 7518 section 4.3: MGF1 with the same hash, and no label. Each is built once. RSA1_5 is not among them, and is not
-# to be (RFC 8725 section 3.2).
-_PADDINGS: Final = {
-    "RSA-OAEP": _oaep(hashes.SHA1()),  # noqa: S303 - in OAEP nothing hangs on collisions; and only by setting
-    "RSA-OAEP-256": _oaep(hashes.SHA256()),
-    "RSA-OAEP-384": _oaep(hashes.SHA384()),
-    "RSA-OAEP-512": _oaep(hashes.SHA512()),
-}
-ALGORITHMS: Final = tuple(_PADDINGS)
+# RFC 7518 section 4.3. RSA1_5 is not among them, and is not to be (RFC 8725 section 3.2).
+ALGORITHMS: Final = ("RSA-OAEP", "RSA-OAEP-256", "RSA-OAEP-384", "RSA-OAEP-512")
 # By `enc`, the octets of the content encryption key (RFC 7518 section 5.3).
 ENCRYPTIONS: Final = {"A128GCM": 16, "A192GCM": 24, "A256GCM": 32}
+
+
+@cache
+def _paddings() -> dict[str, padding.OAEP]:
+    """By algorithm: MGF1 with the same hash, and no label. Each is built once, with the first key.
+
+    `cryptography` is imported with it, also the part that only a token will need: no request is to wait for that.
+    """
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import padding
+    from cryptography.hazmat.primitives.ciphers import aead  # noqa: F401
+
+    # In OAEP nothing hangs on collisions of SHA-1; and it is taken only by setting.
+    digests = (hashes.SHA1(), hashes.SHA256(), hashes.SHA384(), hashes.SHA512())  # noqa: S303
+    paddings = [padding.OAEP(padding.MGF1(digest), digest, None) for digest in digests]
+    return dict(zip(ALGORITHMS, paddings, strict=True))
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -95,6 +91,9 @@ class DecryptionKey:
     def _fill(self, private: Any, kid: str | None, algorithm: str | None, ask: Ask | None) -> None:
         if kid is not None and not (isinstance(kid, str) and 0 < len(kid.encode("utf-8", "replace")) <= KID_BYTES):
             raise SettingsError(_SETTING, f"kid must be a text of 1 to {KID_BYTES} bytes", kid)
+        import secrets
+
+        _paddings()
         put(self, "kid", kid)
         put(self, "algorithm", algorithm)
         put(self, "ask", ask)
@@ -115,7 +114,9 @@ class DecryptionKey:
         # RFC 8017 section 7.1.2 ends at once where the length is wrong or the number too large; that would be seen.
         sound = len(encrypted_key) == self._size and int.from_bytes(encrypted_key) < self._modulus
         try:
-            content_key: bytes = self._private.decrypt(encrypted_key if sound else self._stand_in, _PADDINGS[algorithm])
+            content_key: bytes = self._private.decrypt(
+                encrypted_key if sound else self._stand_in, _paddings()[algorithm]
+            )
         except ValueError:
             return None
         return content_key if sound else None
@@ -124,6 +125,8 @@ class DecryptionKey:
         """To be copied and pickled, with the key itself, as all secrets of the settings are."""
         if self._private is None:
             return _again, (self.ask, self.kid, None)
+        from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
         pkcs8 = self._private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
         return _again, (pkcs8, self.kid, self.algorithm)
 
@@ -131,6 +134,8 @@ class DecryptionKey:
 def _again(key: bytes | Ask, kid: str | None, algorithm: str | None) -> DecryptionKey:
     made = DecryptionKey.__new__(DecryptionKey)
     if isinstance(key, bytes):
+        from cryptography.hazmat.primitives.serialization import load_der_private_key
+
         made._fill(load_der_private_key(key, None), kid, algorithm, None)
     else:
         made._fill(None, kid, algorithm, key)
@@ -164,13 +169,15 @@ def read_decryption_keys(given: object, algorithms: Collection[str] = ALGORITHMS
 
 # --------------------------------------------------------------------------------------------------- reading a key
 
-Loaded = tuple[rsa.RSAPrivateKey, str | None, str | None]  # the key, its kid, its algorithm
+Loaded = tuple["rsa.RSAPrivateKey", str | None, str | None]  # the key, its kid, its algorithm
 
 
 def _load(key: object, password: str | bytes | None) -> Loaded:
     if isinstance(key, Mapping):
         return _from_jwk(key, password)
     if isinstance(key, os.PathLike):
+        from pathlib import Path
+
         octets = _read(Path(key))
     elif isinstance(key, str):
         octets = key.encode("utf-8", "surrogatepass")
@@ -206,6 +213,10 @@ def _from_pem(octets: bytes, password: str | bytes | None) -> rsa.RSAPrivateKey:
     if b"PRIVATE KEY-----" not in octets:
         found = "a public key or a certificate" if b"-----BEGIN " in octets else "neither PEM nor a JWK"
         raise SettingsError(_SETTING, f"must hold a private key, got {found}; for a file, give a pathlib.Path")
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric import rsa
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
     secret = password.encode() if isinstance(password, str) else password
     try:
         key = load_pem_private_key(octets, secret)
@@ -232,6 +243,9 @@ def _from_jwk(jwk: Mapping[str, Any], password: object) -> Loaded:
     if "d" not in jwk:
         raise SettingsError(_SETTING, "a JWK must hold the private key; this one holds the public key alone")
     _check_purpose(jwk)
+    from jwt.algorithms import RSAAlgorithm
+    from jwt.exceptions import InvalidKeyError
+
     members: dict[str, Any] = {name: jwk[name] for name in _MEMBERS if name in jwk}
     try:
         for name, value in members.items():
@@ -242,7 +256,7 @@ def _from_jwk(jwk: Mapping[str, Any], password: object) -> Loaded:
     except (InvalidKeyError, ValueError, TypeError):
         rule = f"a JWK must be a valid RSA key of two primes, with all of {', '.join(_PRIMES)} or none"
         raise SettingsError(_SETTING, rule) from None
-    return cast(rsa.RSAPrivateKey, key), jwk.get("kid"), jwk.get("alg")
+    return cast("rsa.RSAPrivateKey", key), jwk.get("kid"), jwk.get("alg")
 
 
 def _check_purpose(jwk: Mapping[str, Any]) -> None:
@@ -267,4 +281,6 @@ def _check_strength(key: rsa.RSAPrivateKey) -> int:
 
 
 def _thumbprint(key: rsa.RSAPrivateKey) -> str:
-    return thumbprint(RSAAlgorithm.to_jwk(key.public_key(), as_dict=True))
+    from .signatures import jwk_of
+
+    return thumbprint(jwk_of(key.public_key()))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import base64
+from binascii import b2a_base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from .compact import CLAIMS_DEPTH, CLAIMS_MEMBERS, Object, decode_base64url, parse, parse_json
+from .compact import CLAIMS_DEPTH, CLAIMS_MEMBERS, Object, Unverified, decode_base64url, parse, parse_json
 from .errors import BadSignature, HeaderRejected, InvalidProof, InvalidToken, MalformedToken, NonceRequired, shown
 from .jwk import UnusableKey, VerificationKey, read_proof_key
 from .nonces import Nonces
@@ -21,12 +21,13 @@ LATEST: Final = 253_402_300_799  # the last second of the year 9999
 HEADS: Final = 1_024  # keys of clients that are kept ready; half of them at least are those used last
 HEAD_SIZE: Final = 2_048  # characters; a longer header, perhaps with certificates in it, is read each time
 
+_TO_BASE64URL: Final = bytes.maketrans(b"+/", b"-_")
+
 _ONE_LINE: Final = "exactly one header line"
 _ONE_JWT: Final = "one signed JWT in its compact form"
 
 
-@dataclass(frozen=True, slots=True)
-class Proof:
+class Proof(NamedTuple):
     """A proof that holds for its request.
 
     jkt: the RFC 7638 thumbprint of the key that made it; jti: its own name, at most 256 bytes of UTF-8; issued_at:
@@ -97,11 +98,15 @@ def check_proof(
     # The numbers are those of RFC 9449 section 4.3. (7) comes early: a key is looked at before it is used.
     proof = _only(values)  # 1
     head, _, body = proof.partition(".")
-    known = rules.heads.get(head)
-    header = _read_header(proof) if known is None else {}  # 2
-    claims, signature = _read_body(body)
-    jti, issued = _check_form(claims)  # 3
-    key = _read_key(header, rules.algorithms) if known is None else known  # 4, 5, 7
+    key = rules.heads.get(head)
+    if key is None:
+        whole = _read(proof)  # 2
+        claims, signature = whole._claims, whole._signature
+        jti, issued = _check_form(claims)  # 3
+        key = _read_key(whole.header, rules.algorithms)  # 4, 5, 7
+    else:
+        claims, signature = _read_body(body)  # 2
+        jti, issued = _check_form(claims)  # 3
     _check_signature(proof, signature, key)  # 6
     if claims["htm"] != method:  # 8. RFC 9110 section 9.1: methods are case-sensitive
         raise InvalidProof("htm", shown(method), claims["htm"])
@@ -127,13 +132,13 @@ def _only(values: Sequence[str]) -> str:
     return proof
 
 
-# ----------------------------------------------------------------------------------------------------------- the header
+# ------------------------------------------------------------------------------------------- a head that is not known
 
 
-def _read_header(proof: str) -> Object:
-    """By the same strict rules as a token's."""
+def _read(proof: str) -> Unverified:
+    """By the same strict rules as a token."""
     try:
-        return parse(proof, PROOF_SIZE).header
+        return parse(proof, PROOF_SIZE)
     except HeaderRejected as error:
         raise InvalidProof(error.parameter, error.expected, error.actual) from None
     except MalformedToken as error:
@@ -163,7 +168,7 @@ def _read_key(header: Object, algorithms: frozenset[str]) -> VerificationKey:
 def _read_body(body: str) -> tuple[Object, bytes]:
     payload, _, signature = body.partition(".")
     try:
-        claims = parse_json(decode_base64url(payload), depth=CLAIMS_DEPTH, members=CLAIMS_MEMBERS)
+        claims = parse_json(decode_base64url(payload), CLAIMS_DEPTH, CLAIMS_MEMBERS)
         octets = decode_base64url(signature)
     except ValueError:
         raise InvalidProof("proof", _ONE_JWT, "payload or signature: not as RFC 7515 has them") from None
@@ -174,18 +179,31 @@ def _read_body(body: str) -> tuple[Object, bytes]:
 
 def _check_form(claims: Mapping[str, Any]) -> tuple[str, float]:
     """RFC 9449 section 4.2: what every proof has, each of its type. Gives `jti` and `iat`."""
-    for name in ("jti", "htm", "htu"):
-        value = claims.get(name)
-        if not isinstance(value, str) or not value:
-            raise InvalidProof(name, "a string that is not empty", value)
-        if name != "htu" and len(value.encode()) > NAME_BYTES:
-            raise InvalidProof(name, f"at most {NAME_BYTES} bytes", value)
-    issued = claims.get("iat")
+    get = claims.get
+    jti, method, target, issued = get("jti"), get("htm"), get("htu"), get("iat")
+    if type(jti) is not str or not jti:
+        raise _no_text("jti", jti)
+    if len(jti.encode()) > NAME_BYTES:
+        raise _too_long("jti", jti)
+    if type(method) is not str or not method:
+        raise _no_text("htm", method)
+    if len(method.encode()) > NAME_BYTES:
+        raise _too_long("htm", method)
+    if type(target) is not str or not target:
+        raise _no_text("htu", target)
     # Whole seconds. RFC 7519 section 2 lets a NumericDate have a fraction; a proof is made by software that was written
     # for it, and one that does not round is as likely to send milliseconds. bool is an int in Python, but no date.
-    if not isinstance(issued, int) or isinstance(issued, bool) or not 0 <= issued <= LATEST:
+    if type(issued) is not int or not 0 <= issued <= LATEST:
         raise InvalidProof("iat", f"a whole number of seconds, 0 to {LATEST}", issued)
-    return claims["jti"], issued
+    return jti, issued
+
+
+def _no_text(name: str, value: object) -> InvalidProof:
+    return InvalidProof(name, "a string that is not empty", value)
+
+
+def _too_long(name: str, value: str) -> InvalidProof:
+    return InvalidProof(name, f"at most {NAME_BYTES} bytes", value)
 
 
 def _check_signature(proof: str, signature: bytes, key: VerificationKey) -> None:
@@ -214,6 +232,6 @@ def _check_time(issued: float, now: float, rules: DpopRules) -> None:
 
 def _check_token(ath: object, token: str) -> None:
     # RFC 9449 section 4.2: base64url, without padding, of the SHA-256 of the token's ASCII.
-    expected = base64.urlsafe_b64encode(sha256(token.encode()).digest()).rstrip(b"=").decode("ascii")
-    if ath != expected:
+    digest = sha256(token.encode()).digest()
+    if ath != b2a_base64(digest, newline=False).translate(_TO_BASE64URL, b"=").decode("ascii"):
         raise InvalidProof("ath", "the hash of the access token that was sent", ath)

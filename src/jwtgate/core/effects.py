@@ -95,8 +95,7 @@ class Settle:
     attempt: Attempt
 
 
-@dataclass(frozen=True, slots=True)
-class RememberProof:
+class RememberProof(NamedTuple):
     """Remember this DPoP proof until it is accepted no more. Answered with a `Memory`.
 
     jkt: the thumbprint of its key; digest: SHA-256 over jkt and `jti`; expires: seconds since the epoch; limit: how

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from .errors import SettingsError
 from .possession import Mechanism, ProofOfPossession
 from .values import secret_octets
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def _flag(text: str) -> bool:
@@ -29,6 +30,8 @@ def _profile(text: str) -> str:
 
 
 def _files(text: str) -> tuple[Path, ...]:
+    from pathlib import Path
+
     return tuple(Path(word) for word in text.split(",") if word)
 
 
@@ -111,6 +114,8 @@ def _check_spelling(environ: Mapping[str, str]) -> None:
     """A misspelt setting must not be ignored; variables of others (Kubernetes makes JWTGATE_… ones) may be there."""
     for variable in environ:
         if variable.startswith("JWTGATE_") and variable not in ENVIRONMENT:
+            import difflib
+
             meant = difflib.get_close_matches(variable, ENVIRONMENT, n=1, cutoff=0.85)
             if meant:
                 raise SettingsError(variable, f"is not a setting; {meant[0]} is")

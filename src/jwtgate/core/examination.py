@@ -26,7 +26,7 @@ from .compact import (
 )
 from .effects import NOW, Decrypt, Flow, LoadKeys, RememberProof
 from .errors import AuthError, MalformedToken, TokenTooLarge, Unavailable
-from .flow import check_algorithm, credentials_of, issuer_of, unwrap, used_scheme
+from .flow import credentials_of, issuer_of, unwrap, used_scheme
 from .jwe import check_replicated
 from .keys import IssuerKeys, Keyring
 from .possession import ANYBODY, Sender
@@ -55,6 +55,7 @@ from .rules import (
 )
 from .settings import ApiSettings, Policy
 from .values import Profile
+from .verification import check_algorithm
 
 T = TypeVar("T")
 Verdict = Literal["accepted", "refused", "undecided"]

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from .access import AccessToken
 from .binding import Senders
 from .challenge import answer
-from .claims import untrusted_issuer
-from .compact import Signed, Unverified, parse, verify
+from .compact import Signed, Unverified, parse
 from .effects import NOW, Flow, Moment
-from .errors import AuthError, HeaderRejected, InvalidRequest
-from .heads import Heads, Verified
+from .errors import AuthError, InvalidRequest
+from .heads import Verified
 from .jwe import Encrypted, check_replicated, decrypt, read_jwe
 from .keys import IssuerKeys, Keyring
-from .profiles import PROFILES, profile_of
-from .remembered import Remembered
+from .known import Known, known_to
 from .request import Credentials, Request, read_credentials, scheme_of
 from .settings import ApiSettings, Policy
+from .verification import check_algorithm, own_keys, verify_at_once, vouch
 
 
 def authenticate(
@@ -62,23 +59,6 @@ def authenticate_token(
         raise answer(error, settings).with_traceback(None) from None
 
 
-def remembered_token(
-    token: object, settings: ApiSettings, keys: Keyring, senders: Senders, now: Moment
-) -> AccessToken | None:
-    """Who a bare token speaks for, where it is remembered and nothing speaks against it. Else the flow tells more."""
-    # A long text would cost its length to look for.
-    if keys.known is None or type(token) is not str or len(token) > settings.max_token_bytes or senders.required:
-        return None
-    entry = keys.known.tokens.get(token, now)
-    if entry is None or "cnf" in entry.signed.claims or now.monotonic >= entry.own.quiet_until:
-        return None
-    try:
-        senders.revocations.check(entry.signed.claims)
-    except AuthError:
-        return None
-    return AccessToken(entry.signed, entry.own.policy, settings, now.wall, raw=token)
-
-
 def check_token(
     token: str,
     settings: ApiSettings,
@@ -90,69 +70,63 @@ def check_token(
 ) -> Flow[tuple[Signed, Policy, float]]:
     """Decryption, all checks of the token itself, and revocation. With the token come its issuer's policy
     and the time, seconds since the epoch, at which it was good.
-
-    One that was verified before is remembered, and of one whose head is known not all is looked at again.
     """
     now = (yield NOW) if moment is None else moment
     known = known_to(keys)
-    is_text = type(token) is str and len(token) <= settings.max_token_bytes
-    if is_text:
-        entry = known.tokens.get(token, now)
-        load = None if entry is None else entry.own.refresh_beside(now.monotonic)
-        if load is not None:
-            yield load
-            now = yield NOW
-            entry = known.tokens.get(token, now)  # another set may have come
-        if entry is not None:
-            senders.revocations.check(entry.signed.claims)
-            return entry.signed, entry.own.policy, now.wall
-    inner, encrypted = (yield from unwrap(token, settings)) if settings.decryption_keys else (token, None)
-    if encrypted is not None:
-        now = yield NOW  # somebody else may have been asked for the key
-    found = known.heads.recognise(inner, now) if is_text else None
-    if found is None:
-        found = yield from go_the_long_way(inner, settings, keys, known, request)
-        now = yield NOW  # keys may have been waited for
-    signed, own, _ = found
-    if encrypted is not None:
-        check_replicated(encrypted, signed.claims)
-    senders.revocations.check(signed.claims)
-    known.tokens.keep(token, found, now)
-    return signed, own.policy, now.wall
+    found = verify_at_once(token, keys, known, now.wall, now.monotonic)
+    if not isinstance(found, Verified):
+        found = yield from _wait_for(found, token, keys, now, request)
+        now = yield NOW
+    senders.revocations.check(found.signed.claims)
+    return found.signed, found.own.policy, now.wall
 
 
-def go_the_long_way(
-    token: str, settings: ApiSettings, keys: Keyring, known: Known, request: Request | None = None
+def _wait_for(
+    begun: Unverified | None, token: str, keys: Keyring, now: Moment, request: Request | None
 ) -> Flow[Verified]:
-    """Structure → header → issuer → key → signature → profile → times → issuer, audience and the other claims."""
-    unverified = parse(token, settings.max_token_bytes)
-    own = yield from issuer_of(unverified, keys, request)  # must be ours, before any network
-    check_algorithm(unverified, own)
-    key = yield from own.find(unverified)
-    signed = verify(unverified, key)
-    profile = profile_of(signed.typ, own.policy)
-    now: float = (yield NOW).wall
-    for check in PROFILES[profile]:
-        check(signed.claims, own.policy, now)
-    # A resolver is to be asked each time. And a set that came meanwhile may be without this key.
-    set_ = own.set_with(key, unverified) if keys.get(own.issuer.url) is own else None
-    if set_ is not None:
-        known.heads.learn(unverified, own, set_, key, profile)
-    return Verified(signed, own, set_)
+    """A token that could not be decided at once. begun: how far that came."""
+    known = known_to(keys)
+    if begun is not None:
+        found = yield from go_the_long_way(begun, keys, request)
+    else:
+        # Remembered, with keys that are due; or encrypted.
+        remembered = yield from _refresh_beside(token, known, now)
+        if remembered is not None:
+            return remembered
+        found = yield from _open(token, keys, request)
+    known.tokens.keep(token, found, (yield NOW).monotonic)
+    return found
 
 
-class Known(NamedTuple):
-    """What is known from tokens before, with the keys of one verifier."""
+def _refresh_beside(token: str, known: Known, now: Moment) -> Flow[Verified | None]:
+    """A token that is remembered, once its issuer has been asked for the keys that are due. None: it is no more."""
+    found = known.tokens.get(token, now.wall, now.monotonic)
+    load = None if found is None else found.own.refresh_beside(now.monotonic)
+    if load is None:
+        return found
+    yield load
+    later: Moment = yield NOW
+    return known.tokens.get(token, later.wall, later.monotonic)  # another set may have come
 
-    heads: Heads
-    tokens: Remembered
+
+def _open(token: str, keys: Keyring, request: Request | None) -> Flow[Verified]:
+    """The token within an encrypted one; any other token itself."""
+    inner, encrypted = yield from unwrap(token, keys.settings)
+    now: Moment = yield NOW  # somebody else may have been asked for the key
+    found = known_to(keys).heads.recognise(inner, now.wall, now.monotonic)
+    if found is None:
+        found = yield from go_the_long_way(parse(inner, keys.settings.max_token_bytes), keys, request)
+    if encrypted is not None:
+        check_replicated(encrypted, found.signed.claims)
+    return found
 
 
-def known_to(keys: Keyring) -> Known:
-    """It lives as long as the keys that it was verified with."""
-    if keys.known is None:
-        keys.known = Known(Heads(), Remembered(keys.settings.token_memory_bytes))
-    return keys.known
+def go_the_long_way(token: Unverified, keys: Keyring, request: Request | None = None) -> Flow[Verified]:
+    """Issuer → key → signature → profile → times → issuer, audience and the other claims."""
+    own = yield from issuer_of(token, keys, request)
+    check_algorithm(token, own)
+    key = yield from own.find(token)
+    return vouch(token, own, key, keys, (yield NOW).wall)
 
 
 def credentials_of(request: Request, settings: ApiSettings, senders: Senders) -> Credentials:
@@ -192,14 +166,5 @@ def unwrap(token: str, settings: ApiSettings) -> Flow[tuple[str, Encrypted | Non
 
 def issuer_of(token: Unverified, keys: Keyring, request: Request | None = None) -> Flow[IssuerKeys]:
     """The keys of the issuer that the token states; only those may verify it. Raises UntrustedIssuer, Unavailable."""
-    stated = token.issuer
-    if not isinstance(stated, str):
-        raise untrusted_issuer(stated, list(keys))
-    own = keys.get(stated)
-    return (yield from keys.resolve(stated, request)) if own is None else own
-
-
-def check_algorithm(token: Unverified, own: IssuerKeys) -> None:
-    """RFC 8725 section 3.1: only the algorithms that the settings name, whatever a key could do."""
-    if token.algorithm not in own.policy.algorithms:
-        raise HeaderRejected("alg", " or ".join(sorted(own.policy.algorithms)), token.algorithm)
+    own = own_keys(token, keys)
+    return (yield from keys.resolve(str(token.issuer), request)) if own is None else own

@@ -7,13 +7,11 @@ would be refused there in the same words.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from .claims import LATEST, confirmation
-from .compact import CLAIMS_DEPTH, CLAIMS_MEMBERS, Signed, Unverified, decode_base64url, finite, no_constant
-from .effects import Moment
+from .compact import CLAIMS_DEPTH, CLAIMS_MEMBERS, Signed, Unverified, decode_base64url, parse_json
 from .errors import AuthError
 from .jwk import VerificationKey
 from .keys import IssuerKeys
@@ -21,34 +19,32 @@ from .profiles import PROFILES
 from .settings import Policy
 from .values import Profile
 
-orjson: Any
-try:  # the extra `speed`
-    import orjson
-except ImportError:
-    orjson = None
-
 HEADS: Final = 256  # that are kept, in two generations
 HEAD_SIZE: Final = 2_048  # characters; a longer one is read each time
 
 Sound = Callable[[Mapping[str, Any], float], bool]
 
-# Without looking for a value's end, which is known here.
-_scan: Final[Callable[[str, int], tuple[Any, int]]] = json.JSONDecoder(
-    parse_constant=no_constant, parse_float=finite
-).scan_once  # type: ignore[attr-defined]
 
+class Verified:
+    """A token that was good in every way.
 
-class Verified(NamedTuple):
-    """A token that was good in every way. own: the keys of its issuer; set: those among which its own is, as they were;
-    None where another set has come since, or where nothing is to be remembered.
+    own: the keys of its issuer; set: those among which its own is, as they were; None where another set has come since,
+    or where nothing is to be remembered. begins, ends: when it is good, seconds since the epoch, `leeway` thought of.
     """
 
-    signed: Signed
-    own: IssuerKeys
-    set: object
+    __slots__ = ("begins", "ends", "own", "set", "signed")
+
+    def __init__(self, signed: Signed, own: IssuerKeys, set_: object) -> None:
+        claims, leeway = signed.claims, own.policy.leeway
+        begins: float = max(claims["iat"], claims["nbf"]) if "nbf" in claims else claims["iat"]
+        self.signed: Signed = signed
+        self.own: IssuerKeys = own
+        self.set: object = set_
+        self.begins: float = begins - leeway
+        self.ends: float = claims["exp"] + leeway
 
 
-class Known:
+class Meaning:
     """What one head means under one issuer: the key, the profile, and the claims that a token usually has."""
 
     __slots__ = ("header", "key", "own", "profile", "set", "sound", "typ")
@@ -62,11 +58,7 @@ class Known:
         self.profile: Profile = profile
         self.header: dict[str, Any] = token.header
         self.typ: str | None = token.typ
-        self.sound: Sound = sound_for(own.policy, profile)
-
-    def serves(self, monotonic: float) -> bool:
-        """Is the key still that of the issuer, and nothing to be asked for?"""
-        return self.own.in_use is self.set and monotonic < self.own.quiet_until
+        self.sound: Sound = usual_for(own, profile)
 
 
 class Heads:
@@ -79,90 +71,48 @@ class Heads:
     __slots__ = ("_older", "_younger")
 
     def __init__(self) -> None:
-        self._younger: dict[str, dict[str, Known]] = {}
-        self._older: dict[str, dict[str, Known]] = {}
+        self._younger: dict[str, dict[str, Meaning]] = {}
+        self._older: dict[str, dict[str, Meaning]] = {}
 
     def learn(self, token: Unverified, own: IssuerKeys, set_: object, key: VerificationKey, profile: Profile) -> None:
         """Of a token that was good in every way. set_: the keys among which its key is."""
         head = token.raw[: token.raw.index(".")]
         if len(head) > HEAD_SIZE:
             return
-        known = {**self._younger.get(head, {}), own.issuer.url: Known(token, own, set_, key, profile)}
+        known = {**self._younger.get(head, {}), own.issuer.url: Meaning(token, own, set_, key, profile)}
         if head not in self._younger and len(self._younger) >= HEADS // 2:
             self._older, self._younger = self._younger, {}
         self._younger[head] = known
 
-    def recognise(self, token: str, now: Moment) -> Verified | None:
+    def recognise(self, token: str, wall: float, monotonic: float) -> Verified | None:
         """A token whose head is known, verified with all its claims; None where the long way must be gone.
 
         token: not longer than is taken. Raises an AuthError as the long way would.
         """
-        head, _, rest = token.partition(".")
+        first = token.find(".")
+        head = token[:first]
         meanings = self._younger.get(head) or self._older.get(head)
         if meanings is None:
             return None
-        payload, _, third = rest.partition(".")
+        last = token.rfind(".")
         try:
-            claims = quick_object(decode_base64url(payload))
-            signature = decode_base64url(third)
-        except ValueError:
+            claims = parse_json(decode_base64url(token[first + 1 : last]), CLAIMS_DEPTH, CLAIMS_MEMBERS)
+            issuer = claims["iss"]
+            signature = decode_base64url(token[last + 1 :])
+        except (ValueError, LookupError, TypeError):  # what there is to be said of it, the long way says
             return None
-        if claims is None or not signature:
+        meaning = meanings.get(issuer) if type(issuer) is str and signature else None
+        if meaning is None:
             return None
-        known = meanings.get(claims["iss"])
-        if known is None or not known.serves(now.monotonic):
+        own = meaning.own
+        # Is the key still that of the issuer, and is there nothing to be asked for?
+        if own.in_use is not meaning.set or monotonic >= own.quiet_until:
             return None
-        signing_input = token[: -1 - len(third)]
-        known.key.check(signing_input.encode("ascii"), signature)
-        if not known.sound(claims, now.wall):
-            for check in PROFILES[known.profile]:
-                check(claims, known.own.policy, now.wall)
-        return Verified(Signed(token, known.header, claims, known.typ), known.own, known.set)
-
-
-def by_orjson(octets: bytes) -> dict[str, Any] | None:
-    """An object that is written just as orjson would write it: no member came twice, no number and no letter was odd.
-
-    None for any other. Raises ValueError.
-    """
-    if (
-        b'": ' in octets
-        or octets.count(b"{") + octets.count(b"[") > CLAIMS_DEPTH
-        or octets.count(b",") >= CLAIMS_MEMBERS // 2
-    ):
-        return None
-    value = orjson.loads(octets)
-    plain = type(value) is dict and type(value.get("iss")) is str and orjson.dumps(value) == octets
-    return value if plain else None
-
-
-def by_standard_library(octets: bytes) -> dict[str, Any] | None:
-    """A flat JSON object, written so plainly that it is strict at a glance; None for any other. Raises ValueError."""
-    text = octets.decode("utf-8")
-    # No escapes: what stands between two quotation marks is the string itself. No white space but spaces, and none of
-    # them behind a quotation mark: so each member's name is followed by `":` at once. Nothing else is, but a string
-    # that begins with a colon. So there are no more members than are counted here; as many as the object has mean that
-    # none was written twice. One brace: nothing is nested but arrays, and of their brackets there are few.
-    if "\\" in text or '" ' in text or not text.isprintable() or text[:1] != "{":
-        return None
-    if text.count("{") != 1 or text.count("[") > 16 or text.count(",") >= CLAIMS_MEMBERS // 2:
-        return None
-    try:
-        value, end = _scan(text, 0)
-    except StopIteration:  # this is how it says that it found no value
-        return None
-    if end != len(text) or text.count('":') != len(value) or type(value.get("iss")) is not str:
-        return None
-    return value  # type: ignore[no-any-return]
-
-
-def quick_object(octets: bytes) -> dict[str, Any] | None:
-    """A JSON object with an `iss` that is a string, if it is strict at a glance; else None.
-
-    Raises ValueError for what is no JSON or not UTF-8.
-    """
-    found = None if orjson is None else by_orjson(octets)
-    return by_standard_library(octets) if found is None else found
+        meaning.key.check(token[:last].encode("ascii"), signature)
+        if not meaning.sound(claims, wall):
+            for check in PROFILES[meaning.profile]:
+                check(claims, own.policy, wall)
+        return Verified(Signed(token, meaning.header, claims, meaning.typ), own, meaning.set)
 
 
 # -------------------------------------------------------------------------------------------------- claims in one pass
@@ -170,6 +120,14 @@ def quick_object(octets: bytes) -> dict[str, Any] | None:
 # What only tokens of another kind have, or few tokens: they are looked at one by one.
 _UNUSUAL: Final = frozenset({"nonce", "at_hash", "c_hash", "s_hash", "events", "act", "nbf"})
 _TEXTS: Final = frozenset({"sub", "azp", "client_id", "jti", "gty", "org_id", "org_name"})
+
+
+def usual_for(own: IssuerKeys, profile: Profile) -> Sound:
+    """What tells an issuer's usual claims, built once."""
+    sound = own.usual.get(profile)
+    if sound is None:
+        sound = own.usual[profile] = sound_for(own.policy, profile)
+    return sound
 
 
 def sound_for(policy: Policy, profile: Profile) -> Sound:

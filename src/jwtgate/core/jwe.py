@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
 from .compact import HEADER_DEPTH, HEADER_MEMBERS, KID_BYTES, Object, _json_object, _octets
 from .decryption_keys import ENCRYPTIONS, KEY_BITS, DecryptionKey
 from .effects import Decrypt, FetchFailed, Flow
@@ -189,6 +186,9 @@ def _asked(ask: Any, encrypted: Encrypted) -> Flow[bytes | None]:
 
 
 def _opened(content_key: bytes | None, encrypted: Encrypted) -> bytes | None:
+    from cryptography.exceptions import InvalidTag
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # a key has brought both
+
     # RFC 7516 section 11.5: in place of a content encryption key that cannot be had, or has the wrong length, a random
     # one. So the same is done, and the same is said, wherever it fails; and it is drawn where nothing fails, too.
     substitute = AESGCM.generate_key(8 * encrypted._size)

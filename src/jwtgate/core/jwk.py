@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import base64
 import hmac
 import json
+from binascii import b2a_base64
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from hashlib import sha256
-from typing import Any, Final
-
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
-from jwt.exceptions import InvalidKeyError
+from typing import TYPE_CHECKING, Any, Final
 
 from .compact import KID_BYTES, decode_base64url, parse_json
 from .errors import AmbiguousKey, BadSignature, HeaderRejected, UnknownKey, shown
-from .pem import certified, read_pem
+
+if TYPE_CHECKING:
+    from .signatures import Bind
 
 RSA_BITS = (2_048, 8_192)  # RFC 7518 section 3.3 sets the lower; a verification's cost sets the upper
 PROOF_RSA_BITS = 4_096  # the same for the key of a DPoP proof, which a stranger brings with each request
@@ -40,103 +36,64 @@ class UnusableKey(ValueError):
     """A JWK that cannot verify anything here. RFC 7517 section 5: such a key is ignored, and the others are kept."""
 
 
-# ------------------------------------------------------------------------------ the algorithms, and what each needs
-
-
-def _rsa(
-    make_padding: Callable[[hashes.HashAlgorithm], padding.AsymmetricPadding], digest: hashes.HashAlgorithm
-) -> Any:
-    pad = make_padding(digest)  # built once; RFC 7518 section 3.3, 3.5
-
-    def bind(key: rsa.RSAPublicKey) -> Check:
-        size = (key.key_size + 7) // 8
-
-        def check(signing_input: bytes, signature: bytes) -> bool:
-            # RFC 8017 sections 8.1.2, 8.2.2: as long as the modulus; else one without its leading zeros would pass too.
-            if len(signature) != size:
-                return False
-            try:
-                key.verify(signature, signing_input, pad, digest)
-            except InvalidSignature:
-                return False
-            return True
-
-        return check
-
-    return bind
-
-
-def _pkcs1(digest: hashes.HashAlgorithm) -> padding.AsymmetricPadding:
-    return padding.PKCS1v15()
-
-
-def _pss(digest: hashes.HashAlgorithm) -> padding.AsymmetricPadding:
-    # RFC 7518 section 3.5: MGF1 with the same hash, and a salt as long as its output.
-    return padding.PSS(padding.MGF1(digest), digest.digest_size)
-
-
-def _ecdsa(digest: hashes.HashAlgorithm) -> Any:
-    scheme = ec.ECDSA(digest)
-
-    def bind(key: ec.EllipticCurvePublicKey) -> Check:
-        size = (key.curve.key_size + 7) // 8
-
-        def check(signing_input: bytes, signature: bytes) -> bool:
-            # RFC 7518 section 3.4: R and S, each as long as the curve's field, one behind the other; never DER.
-            if len(signature) != 2 * size:
-                return False
-            r, s = int.from_bytes(signature[:size]), int.from_bytes(signature[size:])
-            try:
-                key.verify(encode_dss_signature(r, s), signing_input, scheme)
-            except InvalidSignature:
-                return False
-            return True
-
-        return check
-
-    return bind
-
-
-def _ed25519(key: ed25519.Ed25519PublicKey) -> Check:
-    def check(signing_input: bytes, signature: bytes) -> bool:
-        try:
-            key.verify(signature, signing_input)  # RFC 8037 section 3.1
-        except InvalidSignature:
-            return False
-        return True
-
-    return check
-
-
-# (kind of key, from a key to its check). Adding an algorithm is one line here.
-_ASYMMETRIC: Final[dict[str, tuple[str, Any]]] = {
-    "RS256": ("RSA", _rsa(_pkcs1, hashes.SHA256())),
-    "RS384": ("RSA", _rsa(_pkcs1, hashes.SHA384())),
-    "RS512": ("RSA", _rsa(_pkcs1, hashes.SHA512())),
-    "PS256": ("RSA", _rsa(_pss, hashes.SHA256())),
-    "PS384": ("RSA", _rsa(_pss, hashes.SHA384())),
-    "PS512": ("RSA", _rsa(_pss, hashes.SHA512())),
-    "ES256": ("P-256", _ecdsa(hashes.SHA256())),
-    "ES384": ("P-384", _ecdsa(hashes.SHA384())),
-    "ES512": ("P-521", _ecdsa(hashes.SHA512())),
-    "EdDSA": ("Ed25519", _ed25519),  # RFC 8037; its other curve, Ed448, is not taken
-    "Ed25519": ("Ed25519", _ed25519),  # RFC 9864 section 2.2
+# By algorithm, the kind of its keys. How it verifies is in signatures.py.
+_KIND_OF: Final = {
+    "RS256": "RSA",
+    "RS384": "RSA",
+    "RS512": "RSA",
+    "PS256": "RSA",
+    "PS384": "RSA",
+    "PS512": "RSA",
+    "ES256": "P-256",
+    "ES384": "P-384",
+    "ES512": "P-521",
+    "EdDSA": "Ed25519",
+    "Ed25519": "Ed25519",
 }
-ASYMMETRIC: Final = frozenset(_ASYMMETRIC)
+ASYMMETRIC: Final = frozenset(_KIND_OF)
 SYMMETRIC: Final = frozenset({"HS256"})
+# By kind of key, the algorithms that it may verify.
+_ALGORITHMS: Final = {
+    kind: frozenset(name for name, of in _KIND_OF.items() if of == kind) for kind in sorted(set(_KIND_OF.values()))
+}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+def import_cryptography() -> None:
+    """Import now what the first key would import: `cryptography`. That takes longer than hundreds of verifications.
+
+    For whoever will verify something, before a request waits for it. Any number of threads may call it; from the second
+    time on it costs nothing.
+    """
+    from . import pem  # noqa: F401
+
+    _by_cryptography()
+
+
+@cache
+def _by_cryptography() -> tuple[dict[str, Callable[..., Any]], dict[str, Bind]]:
+    """What makes keys of octets, by their kind; and what makes checks of keys, by the algorithm."""
+    from .signatures import BINDS, LOADS
+
+    return LOADS, BINDS
+
+
 class VerificationKey:
     """One key for one algorithm: the only thing that a signature is ever checked with.
 
     kid: as published; thumbprint: RFC 7638, SHA-256, base64url (None for a shared secret).
     """
 
-    kid: str | None
-    algorithm: str
-    thumbprint: str | None
-    _check: Check = field(repr=False)
+    __slots__ = ("_check", "algorithm", "kid", "thumbprint")
+
+    # Not a frozen dataclass: one is made for each key of a proof, and that would take three times as long.
+    def __init__(self, kid: str | None, algorithm: str, thumbprint: str | None, check: Check) -> None:
+        self.kid: Final[str | None] = kid
+        self.algorithm: Final[str] = algorithm
+        self.thumbprint: Final[str | None] = thumbprint
+        self._check = check
+
+    def __repr__(self) -> str:
+        return f"VerificationKey(kid={self.kid!r}, algorithm={self.algorithm!r}, thumbprint={self.thumbprint!r})"
 
     def check(self, signing_input: bytes, signature: bytes) -> None:
         """Raises BadSignature."""
@@ -161,14 +118,16 @@ class PublicKey:
     _material: Any = field(repr=False)
 
     def for_algorithm(self, algorithm: str) -> VerificationKey:
-        return VerificationKey(self.kid, algorithm, self.thumbprint, _ASYMMETRIC[algorithm][1](self._material))
+        _, binds = _by_cryptography()
+        return VerificationKey(self.kid, algorithm, self.thumbprint, binds[algorithm](self._material))
 
 
-_PRIVATE = ("d", "p", "q", "dp", "dq", "qi", "oth", "k")  # RFC 7518 section 6
-_PYJWT: Final[dict[str, Any]] = {"RSA": RSAAlgorithm, "EC": ECAlgorithm, "OKP": OKPAlgorithm}
+_PRIVATE: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})  # RFC 7518 section 6
 _REQUIRED = {"RSA": ("e", "n"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x")}  # RFC 7638 section 3.2, RFC 8037
 _KINDS = {"RSA": ("RSA",), "EC": ("P-256", "P-384", "P-521"), "OKP": ("Ed25519",)}
-_COORDINATE = {"P-256": 32, "P-384": 48, "P-521": 66, "Ed25519": 32}  # octets; RFC 7518 section 6.2.1.2
+# Of each kind, the members that are octets; and how many these are: RFC 7518 section 6.2.1.2. RSA has any number.
+_OCTETS: Final = {kind: _REQUIRED[kty][-2:] for kty in ("RSA", "EC") for kind in _KINDS[kty]} | {"Ed25519": ("x",)}
+_COORDINATE = {"P-256": 32, "P-384": 48, "P-521": 66, "Ed25519": 32}
 
 
 def read_jwk(jwk: object, *, alg_binds: bool = True) -> PublicKey:
@@ -179,34 +138,11 @@ def read_jwk(jwk: object, *, alg_binds: bool = True) -> PublicKey:
 
     Raises UnusableKey: unknown kind, no signature key, private or symmetric, weak, or not written canonically.
     """
-    if not isinstance(jwk, Mapping):
-        raise UnusableKey(f"a key must be a JSON object, got {type(jwk).__name__}")
-    kid = _member(jwk, "kid")
-    if kid is not None and len(kid.encode()) > KID_BYTES:
-        raise UnusableKey(f"kid is longer than {KID_BYTES} bytes")
-    kty = _member(jwk, "kty")
-    if kty is None or kty not in _PYJWT:
-        raise UnusableKey(f"kty {shown(kty)} is no public signature key")
-    if any(name in jwk for name in _PRIVATE):
-        raise UnusableKey("holds a private key")
-    if jwk.get("use", "sig") != "sig":
-        raise UnusableKey(f"use is {shown(jwk['use'])}, not 'sig'")  # RFC 7517 section 4.2
-    operations = jwk.get("key_ops", ["verify"])
-    if not isinstance(operations, list | tuple) or "verify" not in operations:
-        raise UnusableKey("key_ops does not hold 'verify'")  # RFC 7517 section 4.3
-    kind = "RSA" if kty == "RSA" else _member(jwk, "crv")
-    if kind not in _KINDS[kty]:
-        raise UnusableKey(f"crv {shown(kind)} is no curve of {kty} that is supported")
-    algorithms = frozenset(name for name, (of, _) in _ASYMMETRIC.items() if of == kind)
-    material = _load(kty, {name: _member(jwk, name) for name in _REQUIRED[kty]})
-    marked = _member(jwk, "alg")
-    if marked is not None:
-        fits = {marked} & algorithms
-        if not fits:
-            raise UnusableKey(f"alg {shown(marked)} does not fit a key of kind {kind}")
-        # EdDSA and Ed25519 are two names of the same algorithm (RFC 9864).
-        algorithms = frozenset(fits) if alg_binds and kind != "Ed25519" else algorithms
-    return PublicKey(kid, thumbprint(jwk), algorithms, _essence(jwk), material)
+    members = _object(jwk)
+    kind = _kind_of(members)
+    material = _load(members, kind)
+    algorithms = _algorithms_of(members, kind, alg_binds=alg_binds)
+    return PublicKey(members.get("kid"), _thumbprint(members), algorithms, _essence(members), material)
 
 
 def read_proof_key(jwk: object, algorithm: str) -> VerificationKey:
@@ -214,12 +150,76 @@ def read_proof_key(jwk: object, algorithm: str) -> VerificationKey:
 
     Raises UnusableKey, also for a private key, a symmetric one, and one that is not for this algorithm.
     """
-    key = read_jwk(jwk)
-    if isinstance(key._material, rsa.RSAPublicKey) and key._material.key_size > PROOF_RSA_BITS:
-        raise UnusableKey(f"an RSA modulus must have at most {PROOF_RSA_BITS} bits, got {key._material.key_size}")
-    if algorithm not in key.algorithms:
-        raise UnusableKey(f"is for {' or '.join(sorted(key.algorithms))}, and not for {algorithm}")
-    return key.for_algorithm(algorithm)
+    plain = _plain_key(jwk) if algorithm == "ES256" else None
+    if plain is not None:
+        return plain
+    members = _object(jwk)
+    kind = _kind_of(members)
+    material = _load(members, kind)
+    algorithms = _algorithms_of(members, kind, alg_binds=True)
+    if kind == "RSA" and material.key_size > PROOF_RSA_BITS:
+        raise UnusableKey(f"an RSA modulus must have at most {PROOF_RSA_BITS} bits, got {material.key_size}")
+    if algorithm not in algorithms:
+        raise UnusableKey(f"is for {' or '.join(sorted(algorithms))}, and not for {algorithm}")
+    _, binds = _by_cryptography()
+    return VerificationKey(members.get("kid"), algorithm, _thumbprint(members), binds[algorithm](material))
+
+
+def _plain_key(jwk: object) -> VerificationKey | None:
+    """The key of nearly every proof: on P-256, and with nothing beside the four members that make it.
+
+    So there is nothing else in it to be looked at. None says nothing: the long way tells, and says why not.
+    """
+    if type(jwk) is not dict or len(jwk) != 4 or jwk.get("kty") != "EC" or jwk.get("crv") != "P-256":
+        return None
+    x, y = jwk.get("x"), jwk.get("y")
+    if type(x) is not str or type(y) is not str or not len(x) == len(y) == 43:  # 32 octets in base64url
+        return None
+    loads, binds = _by_cryptography()
+    try:
+        material = loads["P-256"](decode_base64url(x), decode_base64url(y))
+    except ValueError:
+        return None
+    thumbprint_ = _digest(f'{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}')
+    return VerificationKey(None, "ES256", thumbprint_, binds["ES256"](material))
+
+
+def _object(jwk: object) -> Mapping[str, Any]:
+    if not isinstance(jwk, Mapping):
+        raise UnusableKey(f"a key must be a JSON object, got {type(jwk).__name__}")
+    return jwk
+
+
+def _kind_of(jwk: Mapping[str, Any]) -> str:
+    """RSA, or the curve, of what says that it is a public signature key."""
+    kid = _member(jwk, "kid")
+    if kid is not None and len(kid.encode()) > KID_BYTES:
+        raise UnusableKey(f"kid is longer than {KID_BYTES} bytes")
+    kty = _member(jwk, "kty")
+    if kty is None or kty not in _KINDS:
+        raise UnusableKey(f"kty {shown(kty)} is no public signature key")
+    if not _PRIVATE.isdisjoint(jwk):
+        raise UnusableKey("holds a private key")
+    if jwk.get("use", "sig") != "sig":
+        raise UnusableKey(f"use is {shown(jwk['use'])}, not 'sig'")  # RFC 7517 section 4.2
+    operations = jwk.get("key_ops", ("verify",))
+    if not isinstance(operations, list | tuple) or "verify" not in operations:
+        raise UnusableKey("key_ops does not hold 'verify'")  # RFC 7517 section 4.3
+    kind = "RSA" if kty == "RSA" else _member(jwk, "crv")
+    if kind is None or kind not in _KINDS[kty]:
+        raise UnusableKey(f"crv {shown(kind)} is no curve of {kty} that is supported")
+    return kind
+
+
+def _algorithms_of(jwk: Mapping[str, Any], kind: str, *, alg_binds: bool) -> frozenset[str]:
+    """Those of its kind; of them the one that the key is marked for, where that binds."""
+    algorithms, marked = _ALGORITHMS[kind], _member(jwk, "alg")
+    if marked is None:
+        return algorithms
+    if marked not in algorithms:
+        raise UnusableKey(f"alg {shown(marked)} does not fit a key of kind {kind}")
+    # EdDSA and Ed25519 are two names of the same algorithm (RFC 9864).
+    return frozenset({marked}) if alg_binds and kind != "Ed25519" else algorithms
 
 
 def _essence(jwk: Mapping[str, Any]) -> Mapping[str, str]:
@@ -235,43 +235,46 @@ def _member(jwk: Mapping[str, Any], name: str) -> str | None:
     return value
 
 
-def _load(kty: str, members: dict[str, str | None]) -> Any:
-    for name, value in members.items():
-        if value is None:
-            raise UnusableKey(f"{name} is missing")
-        if name != "crv":
-            _check_octets(name, value, members.get("crv"))
+def _load(jwk: Mapping[str, Any], kind: str) -> Any:
+    names = _OCTETS[kind]
+    texts = [_member(jwk, name) for name in names]
+    octets = [_octets_of(name, text, kind) for name, text in zip(names, texts, strict=True)]
+    loads, _ = _by_cryptography()
     try:
-        key = _PYJWT[kty].from_jwk({"kty": kty, **members})
-    except (InvalidKeyError, ValueError, TypeError) as error:
-        raise UnusableKey(f"not a valid {kty} key") from error
-    if isinstance(key, rsa.RSAPublicKey):
-        _check_strength(key.public_numbers())
-    if isinstance(key, ed25519.Ed25519PublicKey):
-        _check_order(key.public_bytes_raw())
+        key = loads[kind](*octets)
+    except ValueError as error:
+        raise UnusableKey(f"not a valid {jwk['kty']} key") from error
+    if kind == "RSA":
+        _check_strength(*map(int.from_bytes, octets))
+    elif kind == "Ed25519":
+        _check_order(*octets)
     return key
 
 
-def _check_octets(name: str, value: str, curve: str | None) -> None:
+def _octets_of(name: str, text: str | None, kind: str) -> bytes:
+    if text is None:
+        raise UnusableKey(f"{name} is missing")
     try:
-        octets = decode_base64url(value)
+        octets = decode_base64url(text)
     except ValueError as error:
         raise UnusableKey(f"{name}: {error}") from None
-    if curve is not None and len(octets) != _COORDINATE[curve]:
-        raise UnusableKey(f"{name} must have {_COORDINATE[curve]} octets on {curve}, got {len(octets)}")
+    size = _COORDINATE.get(kind)
+    if size is not None and len(octets) != size:
+        raise UnusableKey(f"{name} must have {size} octets on {kind}, got {len(octets)}")
     # RFC 7518 section 2, Base64urlUInt: the minimum number of octets.
-    if curve is None and (not octets or octets[0] == 0):
+    if size is None and (not octets or octets[0] == 0):
         raise UnusableKey(f"{name} has leading zero octets, or none")
+    return octets
 
 
-def _check_strength(numbers: rsa.RSAPublicNumbers) -> None:
+def _check_strength(exponent: int, modulus: int) -> None:
     least, most = RSA_BITS
-    if not least <= numbers.n.bit_length() <= most:
-        raise UnusableKey(f"an RSA modulus must have {least} to {most} bits, got {numbers.n.bit_length()}")
+    if not least <= modulus.bit_length() <= most:
+        raise UnusableKey(f"an RSA modulus must have {least} to {most} bits, got {modulus.bit_length()}")
     least, most = RSA_EXPONENT
-    if not (least <= numbers.e <= most and numbers.e % 2 and numbers.n % 2):
+    if not (least <= exponent <= most and exponent % 2 and modulus % 2):
         raise UnusableKey(f"an RSA exponent must be odd, {least} to {most}, and the modulus odd")
-    if all(numbers.n % prime in powers for prime, powers in _ROCA.items()):
+    if all(modulus % prime in powers for prime, powers in _ROCA.items()):
         raise UnusableKey("an RSA modulus must not come from the generator of CVE-2017-15361")
 
 
@@ -293,8 +296,28 @@ def _check_order(point: bytes) -> None:
 def thumbprint(jwk: Mapping[str, Any]) -> str:
     """The RFC 7638 thumbprint of a public JWK: SHA-256 over its required members, base64url."""
     members = {name: jwk[name] for name in sorted(("kty", *_REQUIRED[jwk["kty"]]))}
-    digest = sha256(json.dumps(members, separators=(",", ":"), ensure_ascii=False).encode()).digest()
-    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
+    return _digest(json.dumps(members, separators=(",", ":"), ensure_ascii=False))
+
+
+# RFC 7638 section 3.3. By kty: what `thumbprint` writes of members in which there is nothing to escape.
+_CANONICAL: Final = {
+    "RSA": '{"e":"%(e)s","kty":"RSA","n":"%(n)s"}',
+    "EC": '{"crv":"%(crv)s","kty":"EC","x":"%(x)s","y":"%(y)s"}',
+    "OKP": '{"crv":"%(crv)s","kty":"OKP","x":"%(x)s"}',
+}
+
+
+def _thumbprint(jwk: Mapping[str, Any]) -> str:
+    """The same, of a key that was loaded: its members are base64url, and the name of a curve."""
+    return _digest(_CANONICAL[jwk["kty"]] % jwk)
+
+
+def _digest(canonical: str) -> str:
+    octets = sha256(canonical.encode()).digest()
+    return b2a_base64(octets, newline=False).translate(_TO_BASE64URL, b"=").decode("ascii")
+
+
+_TO_BASE64URL: Final = bytes.maketrans(b"+/", b"-_")
 
 
 # --------------------------------------------------------------------------------------------------------- sets of keys
@@ -380,6 +403,8 @@ def read_keys(document: bytes, algorithms: Collection[str], *, alg_binds: bool =
     Raises ValueError where there is none, saying why.
     """
     if b"-----BEGIN " in document and not document.lstrip().startswith((b"{", b"[")):
+        from .pem import read_pem
+
         return _usable(read_pem(document), algorithms, alg_binds=alg_binds, any_kid=True)
     value = _parsed(document)
     entries = [value] if isinstance(value, Mapping) and "kty" in value else _entries(value)
@@ -417,7 +442,11 @@ def _usable(entries: Sequence[Any], algorithms: Collection[str], *, alg_binds: b
 def _check_certificate(chain: object, key: PublicKey) -> None:
     """RFC 7517 section 4.7: the first certificate must be of this very key. Nothing else of it is looked at."""
     first = chain[0] if isinstance(chain, list | tuple) and chain else None
-    jwk = certified(first) if isinstance(first, str) else None
+    if not isinstance(first, str):
+        return
+    from .pem import certified
+
+    jwk = certified(first)
     if jwk is not None and thumbprint(jwk) != key.thumbprint:
         raise UnusableKey("x5c is the certificate of another key")
 

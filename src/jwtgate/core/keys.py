@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from .claims import untrusted_issuer
 from .compact import Unverified
@@ -27,10 +27,10 @@ from .request import Request
 from .settings import ApiSettings, Issuer, Policy
 from .snapshot import AHEAD, Kept, Snapshot
 from .status import IssuerStatus, Source, Status
-from .values import check_url
+from .values import Profile, check_url
 
 if TYPE_CHECKING:
-    from .flow import Known
+    from .known import Known
 
 __all__ = [
     "BACK_OFF",
@@ -65,6 +65,7 @@ class IssuerKeys:
         self.seed: float = seed
         self.state: KeyState = KeyState()
         self.used_at: float = NEVER
+        self.usual: dict[Profile, Callable[[Mapping[str, Any], float], bool]] = {}  # as heads.py makes them
         self._begun = 0
         # For those who remember what was verified with them: the set in use, until when it serves, and until when
         # nothing is to be asked for.
@@ -77,17 +78,26 @@ class IssuerKeys:
 
         Raises HeaderRejected, UnknownKey, AmbiguousKey, KeysUnavailable.
         """
-        if self.given is not None:
-            return self.given.find(token.kid, token.algorithm, self.issuer.url)
         now = (yield NOW).monotonic
-        state = self.state
-        # The way of nearly every request: a known key of a fresh set.
-        if now < state.refresh_at and state.keys is not None and state.keys.has(token.kid):
-            return state.keys.find(token.kid, token.algorithm, self.issuer.url)
-        load = self._load_for(token.kid, state, now)
+        load = self._load_first(token, now)
         if load is not None:
             yield load
-            state = self.state
+        return self._found(token, now)
+
+    def find_at_once(self, token: Unverified, now: float) -> VerificationKey | None:
+        """As `find`; None where it would wait."""
+        return self._found(token, now) if self._load_first(token, now) is None else None
+
+    def _load_first(self, token: Unverified, now: float) -> LoadKeys | None:
+        state = self.state
+        # The way of nearly every request: a known key of a fresh set.
+        quiet = now < state.refresh_at and state.keys is not None and state.keys.has(token.kid)
+        return None if quiet or self.given is not None else self._load_for(token.kid, state, now)
+
+    def _found(self, token: Unverified, now: float) -> VerificationKey:
+        if self.given is not None:
+            return self.given.find(token.kid, token.algorithm, self.issuer.url)
+        state = self.state
         keys = state.serving(now)
         if keys is None:
             raise self._unavailable(state, now)
@@ -139,7 +149,7 @@ class IssuerKeys:
 
     def expect(self, until: float) -> None:
         """A load is under way. Until it has ended, or until then, nobody else needs to ask. Monotonic seconds."""
-        self.quiet_until = max(self.quiet_until, until)
+        self.quiet_until = min(max(self.quiet_until, until), self.serves_until)
 
     def load(self, ticket: int, moment: Moment, kid: str | None = None) -> Flow[None]:
         """Fetch, validate, and only then replace. A failure is kept in the state, and raises nothing.

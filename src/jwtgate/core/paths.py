@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote
 
@@ -27,6 +28,10 @@ ANY_TOKEN: Final = Verdict()
 # Characters, decoded and as sent: to read a longer odd path in all its ways costs more than it is worth, and so it must
 # meet every requirement there is.
 LONGEST: Final = 4_096
+
+# Characters, decoded and as sent: of longer paths no verdict is remembered. REMEMBERED: verdicts of one set of rules.
+SHORT: Final = 256
+REMEMBERED: Final = 1_024
 
 # What servers, proxies and apps may read in different ways: empty and dot segments, `\` for `/`, `;` with parameters,
 # control characters, and what a second decoding would change.
@@ -52,7 +57,7 @@ class PathRules:
     Raises SettingsError for a pattern that could never match, and for a bad requirement.
     """
 
-    __slots__ = ("_demands", "_exact", "_subtrees")
+    __slots__ = ("_demands", "_exact", "_recall", "_subtrees", "everywhere")
 
     def __init__(
         self,
@@ -63,6 +68,10 @@ class PathRules:
         self._exact = frozenset(pattern for pattern in opened if not pattern.endswith("/*"))
         self._subtrees = tuple(pattern[:-1] for pattern in opened if pattern.endswith("/*"))
         self._demands = tuple(_demands({} if requires is None else requires))
+        # The verdict on every path, whatever it looks like, where no path has rules.
+        self.everywhere: Verdict | None = None if opened or self._demands else ANY_TOKEN
+        # An app has few paths, and the verdict on each stays. Whoever asks for many others pushes out what is unused.
+        self._recall = lru_cache(REMEMBERED)(self._judge)
 
     def decide(self, path: str, raw_path: bytes | None = None, root_path: str = "") -> Verdict:
         """What stands before this path.
@@ -70,8 +79,13 @@ class PathRules:
         path: decoded, as the app routes on it, with `root_path` at its beginning or without; raw_path: as the client
         sent it, where that is known: encoded slashes are visible in it alone.
         """
-        routed = below(path, root_path)
         sent = path if raw_path is None else raw_path.partition(b"?")[0].decode("latin-1")
+        judge = self._recall if len(path) <= SHORT and len(sent) <= SHORT else self._judge
+        return judge(path, sent, root_path)
+
+    def _judge(self, path: str, sent: str, root_path: str) -> Verdict:
+        """Of these three alone, so that it can be remembered."""
+        routed = below(path, root_path)
         public = False
         if not _is_odd(routed, path, sent):
             found = [demand.requirement for demand in self._demands if demand.covers(routed)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal, NamedTuple, cast
 
 from .errors import SettingsError
 
@@ -47,8 +47,7 @@ class ProofOfPossession:
 NONE: Final = ProofOfPossession()
 
 
-@dataclass(frozen=True, slots=True)
-class Sender:
+class Sender(NamedTuple):
     """What the sender of a request has proved.
 
     scheme: the authentication scheme of the request; "Bearer" where there was none.

@@ -44,7 +44,17 @@ class ProxyRules:
     Raises SettingsError.
     """
 
-    __slots__ = ("_by_unix", "_networks", "_read", "base", "certificate_header", "headers", "public_url", "trusted")
+    __slots__ = (
+        "_by_unix",
+        "_networks",
+        "_read",
+        "as_reached",
+        "base",
+        "certificate_header",
+        "headers",
+        "public_url",
+        "trusted",
+    )
 
     def __init__(
         self,
@@ -62,11 +72,14 @@ class ProxyRules:
         self._networks = tuple(_network(text) for text in self.trusted if text != UNIX)
         self.headers: tuple[str, ...] = _headers(headers, self.trusted)
         self._read = self._forwarded if self.headers == (FORWARDED,) else self._x_forwarded
+        self.as_reached: bool = public_url is None and not self.trusted  # clients use the URL that the server sees
         self.certificate_header: str | None = _certificate_header(certificate_header, self.trusted)
 
     def trusts(self, client: str | None) -> bool:
         """Whether the peer of a connection is one of the trusted proxies. client: its address, as a server tells it."""
-        return self._trusts(_address(client)) if client else self._by_unix
+        if not client:
+            return self._by_unix
+        return bool(self._networks) and self._trusts(_address(client))
 
     def stated(self, request: Request) -> Stated:
         """What a trusted proxy says of the request; nothing where the peer is none. Raises InvalidForwarding."""
@@ -102,6 +115,8 @@ def target_of(request: Request, rules: ProxyRules) -> str:
     It is made of `public_url`; else of what a trusted proxy says; else it is the one by which the server was reached.
     Raises InvalidForwarding for what a trusted proxy passes on and cannot be understood in one way alone.
     """
+    if rules.as_reached and _WHOLE.match(request.url):
+        return request.url
     scheme, authority, path = _split(request.url)
     if rules.base is not None:
         return rules.base + path
@@ -185,6 +200,7 @@ class Stated:
 NOTHING: Final = Stated()
 
 _BASE: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*+)://([^/?#]*+)")
+_WHOLE: Final = re.compile(r"https?://[^/?#]*+/")  # of such a URL the parts make just the same again
 # RFC 6455 section 4.1: a WebSocket is opened by an HTTP request, and so that one has an HTTP URL.
 _HTTP: Final[Mapping[str, str]] = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 

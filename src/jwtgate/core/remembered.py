@@ -4,28 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from .compact import Signed
-from .effects import Moment
 from .heads import Verified
-from .keys import IssuerKeys
 
 MOST_OF_ONE: Final = 64  # tokens of one subject in a generation: nobody can push out all the others'
 LONGEST: Final = 3_600.0  # seconds of a generation: whoever has new tokens all the time is remembered again then
 OVERHEAD: Final = 1_500  # bytes that a token takes beside its text and its claims
-
-
-class Entry:
-    """A verified token. begins, ends: when it is good, seconds since the epoch, `leeway` thought of."""
-
-    __slots__ = ("begins", "ends", "own", "set", "signed")
-
-    def __init__(self, token: Verified) -> None:
-        claims, leeway = token.signed.claims, token.own.policy.leeway
-        self.signed: Signed = token.signed
-        self.own: IssuerKeys = token.own
-        self.set: object = token.set
-        self.begins: float = max(claims["iat"], claims.get("nbf", 0)) - leeway
-        self.ends: float = claims["exp"] + leeway
 
 
 class Remembered:
@@ -42,8 +25,8 @@ class Remembered:
     def __init__(self, limit: int) -> None:
         self._limit = limit // 2  # of each generation
         self._share = self._limit // 4  # of it, for one subject
-        self._younger: dict[str, Entry] = {}
-        self._older: dict[str, Entry] = {}
+        self._younger: dict[str, Verified] = {}
+        self._older: dict[str, Verified] = {}
         self._callers: dict[tuple[str, str], tuple[int, int]] = {}  # how many in the younger, and their bytes
         self._size = 0
         self._ends = float("-inf")  # monotonic seconds: then the younger generation becomes the older
@@ -51,36 +34,36 @@ class Remembered:
     def __len__(self) -> int:
         return len(self._younger.keys() | self._older.keys())
 
-    def get(self, token: str, now: Moment) -> Entry | None:
+    def get(self, token: str, wall: float, monotonic: float) -> Verified | None:
         """What was verified, if it would be again: neither its times nor its issuer's keys say otherwise."""
-        entry = self._younger.get(token)
-        if entry is None:
-            entry = self._older.get(token)
-            if entry is None:
+        found = self._younger.get(token)
+        if found is None:
+            found = self._older.get(token)
+            if found is None:
                 return None
-            self._put(token, entry, now.monotonic)
-        own = entry.own
-        good = own.in_use is entry.set and now.monotonic < own.serves_until and entry.begins <= now.wall < entry.ends
-        return entry if good else None
+            self._put(token, found, monotonic)
+        own = found.own
+        good = own.in_use is found.set and monotonic < own.serves_until and found.begins <= wall < found.ends
+        return found if good else None
 
-    def keep(self, token: str, verified: Verified, now: Moment) -> None:
+    def keep(self, token: str, verified: Verified, monotonic: float) -> None:
         """token: as it was sent."""
         if self._limit and verified.set is not None:
-            self._put(token, Entry(verified), now.monotonic)
+            self._put(token, verified, monotonic)
 
-    def _put(self, token: str, entry: Entry, now: float) -> None:
+    def _put(self, token: str, verified: Verified, now: float) -> None:
         if token in self._younger:
-            self._younger[token] = entry
+            self._younger[token] = verified
             return
         size = 3 * len(token) + OVERHEAD
         full = self._size + size > self._limit and size <= self._share
         if full or now >= self._ends:
             self._older, self._younger, self._callers, self._size = self._younger, {}, {}, 0
             self._ends = now + LONGEST
-        claims = entry.signed.claims
+        claims = verified.signed.claims
         caller = claims["iss"], claims["sub"]
         count, taken = self._callers.get(caller, (0, 0))
         if count < MOST_OF_ONE and taken + size <= self._share:
             self._callers[caller] = count + 1, taken + size
             self._size += size
-            self._younger[token] = entry
+            self._younger[token] = verified

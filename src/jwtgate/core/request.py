@@ -63,7 +63,9 @@ LONGEST_LINE = 65_536  # characters of a header's value
 # RFC 9110 section 11.1: auth-scheme is a token.
 _SCHEME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]*")
 # RFC 6750 section 2.1: b64token. `=` is let through anywhere, so that a padded segment is refused as a bad token.
-_TOKEN = re.compile(r" +([A-Za-z0-9\-._~+/=]+)")
+_B64TOKENS = r"[A-Za-z0-9\-._~+/=]+"
+_TOKEN = re.compile(rf" +({_B64TOKENS})")
+_TOKEN_ALONE = re.compile(_B64TOKENS)
 _B64TOKEN = frozenset("-._~+/=" + string.ascii_letters + string.digits)
 # A comma, and then what can only be credentials of its own: a scheme, a space, and no parameter's equals sign.
 _SECOND = re.compile(r",[ \t]*[!#$%&'*+\-.^_`|~0-9A-Za-z]+ +[^= ]")
@@ -97,6 +99,11 @@ def read_credentials(request: Request, schemes: Sequence[str], max_token_bytes: 
     if match is None:
         raise InvalidRequest(f"expected {scheme!r}, a space and one token, got {_outline(value)}")
     return Credentials(scheme, match[1])
+
+
+def is_token(text: str) -> bool:
+    """Has it the grammar of a token in the Authorization header?"""
+    return _TOKEN_ALONE.fullmatch(text) is not None
 
 
 def scheme_of(request: Request, schemes: Sequence[str]) -> str | None:

@@ -84,9 +84,9 @@ class Revocations:
             return False
         until = revocation.kept_until
         if revocation.not_before is None:
-            self._tokens[key] = max(until, self._tokens.get(key, 0.0))
+            self._tokens[key] = max(until, self._tokens.get(key, until))
         else:
-            before, kept = self._subjects.get(key, (0.0, 0.0))
+            before, kept = self._subjects.get(key, (revocation.not_before, until))
             self._subjects[key] = (max(revocation.not_before, before), max(until, kept))
         return True
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import tempfile
 from collections.abc import Mapping, Sequence
 
 from ..core.errors import SettingsError
@@ -52,6 +51,8 @@ def _of_this_host(identifier: str | Sequence[str]) -> Store:
 
 def private_folder() -> str:
     """A folder for temporary files that nobody but this user can look into. Raises SettingsError."""
+    import tempfile
+
     user = getattr(os, "geteuid", int)()  # Windows has none, and a folder for each user
     folder = os.path.join(tempfile.gettempdir(), f"jwtgate-{user}")
     try:

@@ -51,10 +51,6 @@ def _apart(row: bytes) -> list[bytes]:
     return [row[start : start + DIGEST] for start in range(0, len(row), DIGEST)]
 
 
-def _size(kept: bytes | set[bytes]) -> int:
-    return len(kept) if isinstance(kept, set) else len(kept) // DIGEST
-
-
 class SeenProofs:
     """For any number of threads. A proof is kept until it expires, and up to 16 seconds more.
 
@@ -80,7 +76,7 @@ class SeenProofs:
     def remember(self, proof: RememberProof, now: float) -> Memory:
         """As a store's. Raises StoreUnavailable when it is full."""
         # Hashes of text differ from process to process: nobody can choose keys that share a number.
-        key, digest = hash(proof.jkt) & _KEY_BITS, proof.digest[:DIGEST]
+        key, digest, number = hash(proof.jkt) & _KEY_BITS, proof.digest[:DIGEST], int(proof.expires // WIDTH)
         with self._lock:
             if now >= self._next_end:
                 self._drop(now)
@@ -90,13 +86,13 @@ class SeenProofs:
                 if kept is not None:
                     if digest in kept:
                         return "seen"
-                    live += _size(kept)
+                    live += len(kept) if isinstance(kept, set) else len(kept) // DIGEST
             if live >= proof.limit:
                 return "full"
             if self._count >= self._most:
                 reason = f"{self._most} proofs are remembered, and there is no room for more"
                 raise StoreUnavailable(reason, max(1.0, self._next_end - now))
-            self._slice_of(proof).add(key, digest)
+            (self._slices.get(number) or self._begin(number)).add(key, digest)
             self._count += 1
             return "new"
 
@@ -109,13 +105,10 @@ class SeenProofs:
                     slice_.remove(key, digest)
                     self._count -= 1
 
-    def _slice_of(self, proof: RememberProof) -> Slice:
-        number = int(proof.expires // WIDTH)
-        found = self._slices.get(number)
-        if found is None:
-            found = self._slices[number] = Slice()
-            self._next_end = min(self._next_end, (number + 1) * WIDTH)
-        return found
+    def _begin(self, number: int) -> Slice:
+        begun = self._slices[number] = Slice()
+        self._next_end = min(self._next_end, (number + 1) * WIDTH)
+        return begun
 
     def _drop(self, now: float) -> None:
         for number in [number for number in self._slices if (number + 1) * WIDTH <= now]:

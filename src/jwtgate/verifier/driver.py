@@ -12,28 +12,33 @@ from urllib.parse import urlsplit
 
 from ..core.access import AccessToken
 from ..core.binding import Senders
+from ..core.challenge import answer
 from ..core.effects import Document, FetchFailed, Flow, LoadKeys, Moment, Now, ReadFile, Settle, Trouble
 from ..core.errors import AuthError, SettingsError, StoreUnavailable
 from ..core.events import KeysRestored, PlainHttp, SnapshotTrouble
+from ..core.jwk import import_cryptography
 from ..core.key_state import Attempt
 from ..core.keys import IssuerKeys, keys_of
+from ..core.request import is_token
 from ..core.revocations import Revocation
 from ..core.settings import ApiSettings
 from ..core.snapshot import write_snapshot
 from ..core.status import Counters, Status
 from ..core.values import LOOPBACK
+from ..core.verification import ShortWay
 from ..stores import Store, open_store
 from . import snapshots
 from .clock import Clock, SystemClock
 from .fetching import read_file
 from .flights import Flight, Flights
 from .revoking import Revoking
-from .watching import OnEvent, Watch, log, outcome_of
+from .watching import OnEvent, Watch, log, log_refusal, outcome_of
 
 T = TypeVar("T")
 R = TypeVar("R")
 Outcome = AccessToken | AuthError
 CLOSED = "the verifier is closed"
+BEARER = "Bearer "  # as nearly every client writes it; `outcome` takes it in any case
 LONGEST_LIFE = 315_360_000  # seconds: without `token_lifetime`, tokens may live for long, and must not come back
 
 
@@ -52,12 +57,14 @@ class Driver(Generic[R]):
     ) -> None:
         if not isinstance(settings, ApiSettings):
             raise SettingsError("settings", f"must be ApiSettings, got {type(settings).__name__}")
+        import_cryptography()  # here, where nobody waits: the first request would, and with it a whole event loop
         self.settings = settings
         self._http = http
         self._clock: Clock = clock or SystemClock()
         self._keys = keys_of(settings, _seed())
         self._flights = Flights()
         self._watch = Watch(on_event)
+        self._count_accepted = self._watch.accepted.add
         self._store = self._open(store)
         self._owns_store = not isinstance(store, Store)
         self._revoking = Revoking(
@@ -68,6 +75,7 @@ class Driver(Generic[R]):
             tell=self._watch.tell,
         )
         self._senders = Senders(settings, self._revoking)
+        self._short_way = ShortWay(settings, self._keys, self._senders)
         self._snapshot = _snapshot_source(snapshot)
         self._closed = False
         self._running: set[R] = set()  # what `close` breaks off
@@ -97,6 +105,42 @@ class Driver(Generic[R]):
         Whoever can change it can forge tokens: keep it as you keep the settings.
         """
         return write_snapshot(self._keys.export(self._moment()))
+
+    # What is decided at once
+
+    def glance(self, authorization: str) -> Outcome | None:
+        """Who is calling, if the one Authorization line of a request without a DPoP proof tells at once.
+
+        None says nothing: `outcome` is to be asked.
+        """
+        if type(authorization) is not str or authorization[:7] != BEARER:
+            return None
+        clock, token = self._clock, authorization[7:]
+        try:
+            found = self._short_way(token, clock.wall(), clock.monotonic())
+        except AuthError as error:
+            # A good token is one by its grammar too. Of any other text the line itself may be what is wrong.
+            if len(token) > self.settings.max_token_bytes or not is_token(token):
+                return None
+            self._watch.refused(error)
+            # Without its frames: they hold the token, and an outcome is kept with its request.
+            return answer(error, self.settings, "Bearer").with_traceback(None)
+        if found is not None:
+            self._count_accepted()
+        return found
+
+    def _known(self, token: str) -> AccessToken | None:
+        """Who a bare token speaks for, if that can be told at once. Raises an AuthError, as `verify` does."""
+        clock = self._clock
+        try:
+            found = self._short_way(token, clock.wall(), clock.monotonic())
+        except AuthError as error:
+            self._watch.refused(error)
+            log_refusal(error)
+            raise answer(error, self.settings).with_traceback(None) from None
+        if found is not None:
+            self._count_accepted()
+        return found
 
     # The time, and what needs no waiting
 
@@ -165,7 +209,7 @@ class Driver(Generic[R]):
         return StoreUnavailable(f"failed: {type(error).__name__}")
 
     def _accept(self, token: AccessToken) -> AccessToken:
-        self._watch.accepted.add()
+        self._count_accepted()
         return token
 
     # Revoked tokens

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import wait
 from contextlib import nullcontext, suppress
 from datetime import datetime
-from typing import Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from ..core.access import AccessToken, Requirement
 from ..core.effects import (
@@ -29,15 +29,17 @@ from ..core.effects import (
     ResolveIssuer,
 )
 from ..core.errors import AuthError, SettingsError, StoreUnavailable
-from ..core.examination import Examination, examine, examine_request
-from ..core.flow import authenticate, authenticate_token, remembered_token
+from ..core.flow import authenticate, authenticate_token
 from ..core.keys import IssuerKeys
 from ..core.request import Request
 from ..core.status import Status
 from .driver import Driver, Outcome
-from .fetching import TOTAL_SECONDS, Body, Cut, failed, options, read_file, tls
+from .fetching import TOTAL_SECONDS, Body, Cut, failed, options, prepare, read_file, tls
 from .flights import LONGEST_FLIGHT, Flight
 from .watching import log_refusal
+
+if TYPE_CHECKING:
+    from ..core.examination import Examination
 
 T = TypeVar("T")
 
@@ -63,11 +65,10 @@ class Verifier(Driver[Cut]):
 
     def verify(self, token: str) -> AccessToken:
         """Who this token speaks for. Raises an AuthError."""
-        settings, keys, senders, now = self.settings, self._keys, self._senders, self._moment()
-        known = remembered_token(token, settings, keys, senders, now)
+        known = self._known(token)
         if known is not None:
-            return self._accept(known)
-        return self._told(authenticate_token(token, settings, keys, senders, now))
+            return known
+        return self._told(authenticate_token(token, self.settings, self._keys, self._senders, self._moment()))
 
     def verify_request(self, request: Request) -> AccessToken:
         """Who is calling. Raises an AuthError."""
@@ -90,12 +91,16 @@ class Verifier(Driver[Cut]):
 
         offline: keys that would have to be fetched are not. Raises SettingsError for what is no requirement.
         """
+        from ..core.examination import examine  # what no request needs is not imported at every start
+
         return self._drive(examine(token, self.settings, self._keys, requirement, self._senders, offline=offline))
 
     def explain_request(
         self, request: Request, requirement: Requirement | str | None = None, *, offline: bool = False
     ) -> Examination:
         """As `explain`, with the checks of `verify_request`."""
+        from ..core.examination import examine_request
+
         return self._drive(
             examine_request(request, self.settings, self._keys, requirement, self._senders, offline=offline)
         )
@@ -306,11 +311,10 @@ class AsyncVerifier(Driver["asyncio.Task[None]"]):
 
     async def verify(self, token: str) -> AccessToken:
         """Who this token speaks for. Raises an AuthError."""
-        settings, keys, senders, now = self.settings, self._keys, self._senders, self._moment()
-        known = remembered_token(token, settings, keys, senders, now)
+        known = self._known(token)
         if known is not None:
-            return self._accept(known)
-        return await self._told(authenticate_token(token, settings, keys, senders, now))
+            return known
+        return await self._told(authenticate_token(token, self.settings, self._keys, self._senders, self._moment()))
 
     async def verify_request(self, request: Request) -> AccessToken:
         """Who is calling. Raises an AuthError."""
@@ -333,12 +337,16 @@ class AsyncVerifier(Driver["asyncio.Task[None]"]):
 
         offline: keys that would have to be fetched are not. Raises SettingsError for what is no requirement.
         """
+        from ..core.examination import examine  # what no request needs is not imported at every start
+
         return await self._drive(examine(token, self.settings, self._keys, requirement, self._senders, offline=offline))
 
     async def explain_request(
         self, request: Request, requirement: Requirement | str | None = None, *, offline: bool = False
     ) -> Examination:
         """As `explain`, with the checks of `verify_request`."""
+        from ..core.examination import examine_request
+
         return await self._drive(
             examine_request(request, self.settings, self._keys, requirement, self._senders, offline=offline)
         )
@@ -439,10 +447,14 @@ class AsyncVerifier(Driver["asyncio.Task[None]"]):
 
     async def _load(self, effect: LoadKeys) -> None:
         flight, mine = self._board(effect)
-        patience = LONGEST_FLIGHT if effect.urgent else effect.grace if mine else 0.0
-        if flight is not None and patience > 0:
+        if flight is None:
+            return
+        if effect.urgent:
+            await flight.wait()
+        elif mine and effect.grace > 0:
             with suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.wrap_future(flight.landed), patience)
+                async with asyncio.timeout(effect.grace):
+                    await flight.wait()
 
     def _board(self, effect: LoadKeys) -> tuple[Flight | None, bool]:
         flight, mine = self._flights.board(effect, self._moment())
@@ -492,6 +504,7 @@ class AsyncVerifier(Driver["asyncio.Task[None]"]):
 
     async def _get(self, effect: Fetch) -> Document:
         deadline = time.monotonic() + TOTAL_SECONDS
+        await asyncio.to_thread(prepare)  # long work, once, and not on the event loop
         own = nullcontext(self._http) if self._http else await _client()
         async with own as client, client.stream("GET", effect.url, **options()) as response:
             body = Body(response, effect, deadline)
@@ -523,7 +536,7 @@ class AsyncVerifier(Driver["asyncio.Task[None]"]):
 
 
 async def _client() -> Any:
-    context = await asyncio.to_thread(tls)  # long work, once, and not on the event loop
+    context = await asyncio.to_thread(tls)  # as long
     import httpx
 
     return httpx.AsyncClient(verify=context)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import socket
 import ssl
 import threading
@@ -23,6 +24,18 @@ CONNECT_SECONDS, TOTAL_SECONDS = 3.0, 5.0  # of one document
 # the processes forked meanwhile, where one could read another's answer and so another issuer's keys; and no `Cut` could
 # end it, since only a new one is told of.
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "Connection": "close"}
+
+
+# What an asynchronous client imports when it is made or used first, and so in the midst of an event loop.
+_IMPORTED_LATE = ("httpx", "httpcore", "anyio._backends._asyncio")
+
+
+@functools.cache
+def prepare() -> None:
+    """Import what a fetch by a task needs. For a thread beside the event loop, which it would hold up for 0.1 s."""
+    for name in _IMPORTED_LATE:
+        with suppress(ImportError):  # another version may keep it elsewhere: then it is late, and nothing worse
+            importlib.import_module(name)
 
 
 @functools.cache

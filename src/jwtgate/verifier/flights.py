@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+from collections import deque
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from ..core.effects import LoadKeys, Moment
@@ -11,6 +14,41 @@ from ..core.key_state import Attempt, KeyState
 from ..core.keys import IssuerKeys
 
 LONGEST_FLIGHT = 15.0  # seconds: the metadata at two addresses, and the keys
+AT_ONCE = 16  # tasks that go on in one turn of their event loop
+
+
+class Lounge:
+    """Where the tasks of one event loop wait for one flight: a future for each of them, and one timer for all."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def seat(self) -> asyncio.Future[None]:
+        """Done when the flight has landed, or is taken for lost. To be called in this event loop."""
+        if self._timer is None:
+            self._timer = self._loop.call_later(LONGEST_FLIGHT, self._let_go)
+        waiter = self._loop.create_future()
+        self._waiting.append(waiter)
+        return waiter
+
+    def call(self, landed: Future[None]) -> None:
+        """The flight has landed. To be called in any thread."""
+        with suppress(RuntimeError):  # the event loop is closed
+            self._loop.call_soon_threadsafe(self._let_go)
+
+    def _let_go(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        # A few in each turn: while all of them verify their tokens, the event loop has others to look after.
+        for _ in range(min(AT_ONCE, len(self._waiting))):
+            waiter = self._waiting.popleft()
+            if not waiter.done():  # its task may have been cancelled
+                waiter.set_result(None)
+        if self._waiting:
+            self._loop.call_soon(self._let_go)
 
 
 def _running() -> Future[None]:
@@ -27,6 +65,20 @@ class Flight:
     ticket: int
     began: Moment
     landed: Future[None] = field(default_factory=_running)
+    _lounges: dict[asyncio.AbstractEventLoop, Lounge] = field(default_factory=dict)
+
+    async def wait(self) -> None:
+        """For a task: until it has landed, or is taken for lost, LONGEST_FLIGHT after somebody began to wait here."""
+        if not self.landed.done():
+            await self._lounge().seat()
+
+    def _lounge(self) -> Lounge:
+        loop = asyncio.get_running_loop()
+        lounge = self._lounges.get(loop)
+        if lounge is None:  # and no other thread makes one meanwhile: it would have to run this loop
+            lounge = self._lounges[loop] = Lounge(loop)
+            self.landed.add_done_callback(lounge.call)
+        return lounge
 
     def ended(self, now: float, **how: object) -> Attempt:
         """It ended without an outcome of its own."""

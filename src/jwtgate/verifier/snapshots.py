@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from contextlib import suppress
 
 from ..core.snapshot import AHEAD, SNAPSHOT_BYTES, Kept, Snapshot, merged, read_snapshot, write_snapshot
@@ -36,6 +35,8 @@ def save(path: Path, snapshot: Snapshot, now: float) -> None:
 
 
 def _replace(path: Path, octets: bytes) -> None:
+    import tempfile
+
     # For its owner alone: whoever could change it could forge tokens.
     handle, temporary = tempfile.mkstemp(prefix=".jwtgate-", dir=os.path.dirname(os.fspath(path)) or ".")
     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
-from collections import Counter
 from collections.abc import Callable
 from types import MappingProxyType
 
@@ -32,6 +31,8 @@ def log_refusal(error: AuthError) -> None:
     """One line for each refusal, however many hands it passes through."""
     if not error.logged:
         error.logged = True
+        if not log.isEnabledFor(logging.INFO):
+            return
         log.info("refused: %d %s: %s", error.status, error.event, error, extra={"event": error.event})
 
 
@@ -61,21 +62,23 @@ class Watch:
         self.fetches: Tally = Tally()
         self.failed_fetches: Tally = Tally()
         self.reset()
-        self._refused: Counter[str] = Counter()
+        self._refused: dict[str, Tally] = {}
 
     def reset(self) -> None:
         """After a fork: the lock may be held by a thread of the parent."""
         self._lock = threading.Lock()
 
     def refused(self, error: AuthError) -> None:
-        with self._lock:
-            self._refused[error.event] += 1
+        tally = self._refused.get(error.event)
+        if tally is None:
+            tally = self._refused.setdefault(error.event, Tally())
+        tally.add()
 
     def counters(self) -> Counters:
         with self._lock:
             return Counters(
                 accepted=self.accepted.value(),
-                refused=MappingProxyType(dict(self._refused)),
+                refused=MappingProxyType({name: tally.value() for name, tally in self._refused.copy().items()}),
                 loads=self.loads.value(),
                 failed_loads=self.failed_loads.value(),
                 kid_loads=self.kid_loads.value(),

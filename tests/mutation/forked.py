@@ -1,0 +1,168 @@
+"""A pytest plugin that lets mutants meet their tests, each in a fork of the one process that has collected them all.
+
+To start pytest anew for each mutant takes a second or more, and most mutants fall at the first test, within
+milliseconds. So tests are collected once and run once without a mutant, which tells by which functions each of them
+comes and how long it takes, and has the keys made that tests share. Each mutant then gets a fork of that process, and
+in it the tests that come by: those of its own module first, then the quickest.
+
+A fork cannot show what another function would have done while modules were imported: such functions are named, so that
+what survives there can be tried in a process of its own.
+
+It is loaded by `-p tests.mutation.forked`; the environment says where it reads and writes.
+"""
+
+from __future__ import annotations
+
+import bisect
+import gc
+import itertools
+import json
+import mmap
+import os
+import resource
+import signal
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import pytest
+from mutmut.mutation.trampoline import set_mutant_under_test
+from mutmut.state import state
+
+from tests.mutation.trial import ASKED, NO_TESTS, TOLD, function_of
+
+TESTED_FOR: Final = 4.0  # seconds: of other modules, tests are chosen until they would take so long
+TESTED_BY: Final = 60  # of them, at least
+PATIENCE: Final = 5.0, 10.0  # seconds, and times as long as ever, that tests may take; six times that on the wall
+MEMORY: Final = 4_000_000_000  # bytes: a mutant may ask for all that there is
+
+
+@dataclass
+class Seen:
+    """What one run of all tests without a mutant shows. by, of functions: the numbers of the tests that come by."""
+
+    seconds: dict[int, float] = field(default_factory=dict)
+    by: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+
+    def time(self, tests: Sequence[int]) -> float:
+        return sum(self.seconds[number] for number in tests)
+
+
+@dataclass
+class Fork:
+    """A mutant among its tests. noticed: where the fork leaves the number of the test that failed."""
+
+    mutant: str
+    noticed: mmap.mmap
+
+    def failed(self) -> int:
+        return int.from_bytes(self.noticed[:4])
+
+
+class Forked:
+    def __init__(self, asked: Path, told: Path) -> None:
+        self._asked = json.loads(asked.read_text(encoding="utf-8"))
+        self._told = told
+        self._failed: list[str] = []
+        self._running: dict[int, Fork] = {}
+        self._noticing: dict[str, Counter[int]] = defaultdict(Counter)  # by function, tests that noticed its mutants
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self._failed.append(f"{report.nodeid}: {report.longreprtext}")
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        imported = sorted(state()._stats)
+        seen = self._look(session.items)
+        gc.freeze()  # else each fork would look through, and thereby copy, all that is here
+        with self._told.open("w", encoding="utf-8") as told:
+            print(json.dumps(imported), file=told)
+            for name, code in self._try_all(session.items, seen):
+                print(json.dumps([name, code]), file=told, flush=True)
+        return True
+
+    def _look(self, items: Sequence[pytest.Item]) -> Seen:
+        seen = Seen()
+        for number, (item, following) in enumerate(itertools.zip_longest(items, items[1:])):
+            state()._stats.clear()
+            began = time.perf_counter()
+            item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
+            seen.seconds[number] = time.perf_counter() - began
+            for function in state()._stats:
+                seen.by[function].append(number)
+        if self._failed:
+            raise pytest.UsageError("tests fail without any mutant:\n" + "\n".join(self._failed))
+        set_mutant_under_test("")
+        return seen
+
+    def _try_all(self, items: Sequence[pytest.Item], seen: Seen) -> Iterator[tuple[str, int]]:
+        """By mutant, the exit code of its tests."""
+        for name in self._asked["names"]:
+            chosen = self._choose(name, items, seen)
+            if not chosen:
+                yield name, NO_TESTS
+                continue
+            if len(self._running) == self._asked["jobs"]:
+                yield self._next_end()
+            self._fork(name, chosen, items, seen.time(chosen))
+        while self._running:
+            yield self._next_end()
+
+    def _choose(self, name: str, items: Sequence[pytest.Item], seen: Seen) -> list[int]:
+        """The numbers of the tests to be run, of those that come by: all of its own module, and the quickest others.
+
+        Whoever noticed another mutant of the same function goes first.
+        """
+        own = tuple(f"{file}::" for file in self._asked["own"].get(name.split(".")[2], []))
+        by_time = sorted(seen.by.get(function_of(name), ()), key=seen.seconds.__getitem__)
+        is_own = {number: items[number].nodeid.startswith(own) for number in by_time}
+        others = [number for number in by_time if not is_own[number]]
+        till = [*itertools.accumulate(seen.seconds[number] for number in others)]
+        enough = max(TESTED_BY, bisect.bisect(till, TESTED_FOR))
+        chosen = [number for number in by_time if is_own[number]] + others[:enough]
+        noticing = self._noticing[function_of(name)]
+        return sorted(chosen, key=lambda number: -noticing[number])
+
+    def _fork(self, name: str, chosen: Sequence[int], items: Sequence[pytest.Item], seconds: float) -> None:
+        fork = Fork(name, mmap.mmap(-1, 4))
+        child = os.fork()
+        if child:
+            self._running[child] = fork
+            return
+        code = 1  # whatever a mutant brings down, it has been noticed
+        try:
+            _limit(seconds)
+            set_mutant_under_test(name)
+            for number, following in itertools.zip_longest(chosen, chosen[1:]):
+                fork.noticed[:4] = number.to_bytes(4)
+                after = None if following is None else items[following]
+                items[number].ihook.pytest_runtest_protocol(item=items[number], nextitem=after)
+                if self._failed:
+                    break
+            code = 1 if self._failed else 0
+        finally:
+            os._exit(code)
+
+    def _next_end(self) -> tuple[str, int]:
+        child, status = os.wait()
+        fork, code = self._running.pop(child), os.waitstatus_to_exitcode(status)
+        if code:
+            self._noticing[function_of(fork.mutant)][fork.failed()] += 1
+        return fork.mutant, code
+
+
+def _limit(seconds: float) -> None:
+    least, times = PATIENCE
+    allowed = int(least + times * seconds)
+    # The processor's time is what counts on a busy machine; the clock on the wall ends what waits for ever.
+    resource.setrlimit(resource.RLIMIT_CPU, (allowed, allowed + 5))
+    signal.alarm(6 * allowed)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if ASKED in os.environ:
+        config.pluginmanager.register(Forked(Path(os.environ[ASKED]), Path(os.environ[TOLD])))
