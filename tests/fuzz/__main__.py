@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.fuzz.sessions import SEEDS, Session, fuzz
@@ -15,6 +16,7 @@ def main() -> int:
     asks = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     asks.add_argument("targets", nargs="+", metavar="TARGET", choices=["all", *known], help=f"all, {', '.join(known)}")
     asks.add_argument("--seconds", type=int, default=10, help="of each target (10)")
+    asks.add_argument("--jobs", type=int, default=1, help="targets at the same time (1)")
     asks.add_argument("--corpus", type=Path, help="a folder of inputs to go on with, and to add to; by target")
     asks.add_argument("--seed", type=int, default=0, help="another number goes another way; 0, a new way each time")
     asks.add_argument("--replay", type=Path, help="try the input in this file alone, without atheris")
@@ -25,11 +27,16 @@ def main() -> int:
     if importlib.util.find_spec("atheris") is None:
         print("atheris is not installed: pip install 'jwtgate[fuzz]', or use --replay FILE", file=sys.stderr)
         return 2
-    sessions = []
-    for target in targets:
+
+    def session(target: str) -> Session:
         corpus = None if asked.corpus is None else asked.corpus / target
-        sessions.append(fuzz(target, asked.seconds, corpus, asked.seed))
-        tell(sessions[-1])
+        return fuzz(target, asked.seconds, corpus, asked.seed)
+
+    sessions = []
+    with ThreadPoolExecutor(asked.jobs) as pool:  # each target is a process of its own
+        for ended in pool.map(session, targets):
+            sessions.append(ended)
+            tell(ended)
     print(f"{'all':<14} {sum(session.executions for session in sessions):,} executions")
     return 1 if any(session.finding for session in sessions) else 0
 
