@@ -300,9 +300,9 @@ KINDS: dict[str, dict[str, Any]] = {
         "decryption_keys": [PEM],
     },
     "others": {
-        "proof_of_possession": {"mechanism": "dpop", "required": True},
+        "proof_of_possession": ProofOfPossession(("dpop", "mtls"), required=True),
         "dpop_nonce_key": SECRET,
-        "trusted_proxies": ["0.0.0.0/0", "unix"],
+        "trusted_proxies": ["0.0.0.0/1", "128.0.0.0/1", "unix"],
         "proxy_headers": ["X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Prefix"],
         "certificate_header": "X-Forwarded-Client-Cert",
         "resolver": lambda stated, request: None,

@@ -142,6 +142,31 @@ def test_a_trusted_proxy_that_says_nothing_changes_nothing(rules: ProxyRules) ->
     assert target_of(request(url="WSS://127.0.0.1:8000/chat"), rules) == "https://127.0.0.1:8000/chat"
 
 
+@pytest.mark.parametrize(
+    ("url", "target"),
+    [
+        ("https://api.test/", "https://api.test/"),
+        ("http://api.test:80/a?b#c", "http://api.test:80/a?b#c"),
+        ("https://user@API.test/A/../b", "https://user@API.test/A/../b"),
+        ("https:///a", "https:///a"),
+        ("https://api.test", "https://api.test/"),
+        ("https://api.test?a=/", "https://api.test/?a=/"),
+        ("https://api.test#/", "https://api.test/#/"),
+        ("HTTPS://api.test/a", "https://api.test/a"),
+        ("wss://api.test/a", "https://api.test/a"),
+        ("ftp://api.test/a", "ftp://api.test/a"),
+        (" https://api.test/a", "http:/// https://api.test/a"),
+        ("/a?https://api.test/", "http:///a?https://api.test/"),
+        ("", "http:///"),
+    ],
+)
+@pytest.mark.parametrize("rules", [ProxyRules(), ProxyRules(trusted=("203.0.113.9",)), ProxyRules(trusted=("unix",))])
+def test_where_nobody_is_in_between_every_url_is_taken_as_it_is_understood(
+    rules: ProxyRules, url: str, target: str
+) -> None:
+    assert target_of(request(client=CLIENT, url=url), rules) == target
+
+
 # --- who is trusted
 
 
@@ -150,7 +175,7 @@ def test_a_trusted_proxy_that_says_nothing_changes_nothing(rules: ProxyRules) ->
     [
         ("10.0.0.0/8", "10.255.0.9"),
         ("198.51.100.7", "198.51.100.7"),
-        ("0.0.0.0/0", "192.0.2.1"),
+        ("128.0.0.0/1", "192.0.2.1"),
         ("2001:db8::/32", "2001:db8::1"),
         ("2001:db8::1", "2001:DB8:0:0::1"),
         ("fe80::/10", "fe80::1%eth0"),
@@ -177,13 +202,13 @@ def test_a_peer_is_trusted_by_its_address(trusted: str, client: str | None) -> N
         ("10.0.0.0/8", None),
         ("10.0.0.0/8", ""),
         ("10.0.0.0/8", "::a00:1"),
-        ("::/0", "10.0.0.1"),
-        ("::/0", "::ffff:10.0.0.1"),
-        ("0.0.0.0/0", "::1"),
-        ("0.0.0.0/0", "2001:db8::1"),
-        ("0.0.0.0/0", "unix"),
-        ("0.0.0.0/0", "localhost"),
-        ("0.0.0.0/0", "010.0.0.1"),
+        ("8000::/1", "10.0.0.1"),
+        ("8000::/1", "::ffff:10.0.0.1"),
+        ("0.0.0.0/1", "::1"),
+        ("0.0.0.0/1", "2001:db8::1"),
+        ("0.0.0.0/1", "unix"),
+        ("0.0.0.0/1", "localhost"),
+        ("0.0.0.0/1", "010.0.0.1"),
         ("unix", "unix"),
         ("unix", "127.0.0.1"),
         ("unix", "/run/app.sock"),
@@ -201,6 +226,7 @@ def test_a_trusted_proxy_that_is_no_network_is_refused(trusted: str) -> None:
     with pytest.raises(SettingsError) as refused:
         ProxyRules(trusted=["10.0.0.1", trusted])
     assert (refused.value.setting, refused.value.actual) == ("trusted_proxies", trusted)
+    assert isinstance(refused.value.rule, str)
 
 
 @pytest.mark.parametrize(
@@ -233,6 +259,18 @@ def test_settings_that_could_never_be_right_are_refused(setting: str, named: dic
     with pytest.raises(SettingsError) as refused:
         ProxyRules(**named)
     assert refused.value.setting == setting
+
+
+def test_what_the_rules_are_made_of_can_be_read() -> None:
+    rules = ProxyRules("https://api.test/vX/", TRUSTED)
+    assert (rules.public_url, rules.base, rules.trusted) == ("https://api.test/vX/", "https://api.test/vX", TRUSTED)
+    assert [made.as_reached for made in (ProxyRules(), rules, FORWARDED)] == [True, False, False]
+
+
+def test_a_header_that_is_none_of_theirs_is_named_as_it_was() -> None:
+    with pytest.raises(SettingsError) as refused:
+        ProxyRules(trusted=TRUSTED, headers=["forwarded", "X-Real-IP"])
+    assert refused.value.actual == ("Forwarded", "X-Real-IP")
 
 
 def test_names_of_headers_have_no_case() -> None:
@@ -430,6 +468,9 @@ def test_any_forwarded_has_an_answer(value: str) -> None:
         ({"host": "api.test"}, "http://api.test"),
         ({"prefix": "/v1"}, "http://backend.internal/v1"),
         ({"proto": "", "host": "", "prefix": ""}, SERVER),
+        ({"proto": "https", "host": "api.test:65535"}, f"{PUBLIC}:65535"),
+        ({"proto": "https", "host": "Xapi.testX, Xapi.testX"}, "https://Xapi.testX"),
+        ({"proto": "https", "host": "api.test", "prefix": "/vX"}, f"{PUBLIC}/vX"),
     ],
 )
 def test_the_older_headers_say_it_one_by_one(parts: dict[str, Any], target: str) -> None:
@@ -446,6 +487,7 @@ def test_the_older_headers_say_it_one_by_one(parts: dict[str, Any], target: str)
         ("X-Forwarded-Proto", {"proto": "ftp"}),
         ("X-Forwarded-Proto", {"proto": "on"}),
         ("X-Forwarded-Proto", {"proto": "\u212a"}),
+        ("X-Forwarded-Proto", {"proto": "https\x0b"}),
         ("X-Forwarded-Proto", {"proto": "https," * 2_000}),
         ("X-Forwarded-Host", {"host": "api.test, evil.test"}),
         ("X-Forwarded-Host", {"host": ["api.test", "evil.test"]}),
@@ -454,6 +496,7 @@ def test_the_older_headers_say_it_one_by_one(parts: dict[str, Any], target: str)
         ("X-Forwarded-Host", {"host": "api.test#"}),
         ("X-Forwarded-Host", {"host": "user@api.test"}),
         ("X-Forwarded-Host", {"host": "api.test:99999"}),
+        ("X-Forwarded-Host", {"host": "api.test:65536"}),
         ("X-Forwarded-Host", {"host": "api.test:"}),
         ("X-Forwarded-Host", {"host": "https://api.test"}),
         ("X-Forwarded-Host", {"host": "api .test"}),

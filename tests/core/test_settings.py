@@ -660,6 +660,10 @@ def test_no_secret_is_shown() -> None:
         ),
         ("certificate_header", {"certificate_header": "Client-Cert"}),
         ("certificate_header", {"trusted_proxies": ["::1"], "certificate_header": "X_Cert"}),
+        ("certificate_header", {"trusted_proxies": ["::1"], "certificate_header": "Client-Cert"}),
+        ("trusted_proxies", {"trusted_proxies": ["::1"]}),
+        ("trusted_proxies", {"trusted_proxies": ["0.0.0.0/0"], "proxy_headers": ["Forwarded"]}),
+        ("trusted_proxies", {"trusted_proxies": ["10.0.0.0/8", "::/0"], "proxy_headers": ["Forwarded"]}),
         *(("token_memory_bytes", {"token_memory_bytes": value}) for value in (-1, 1.5, True, None, 1 << 37)),
         ("decryption_keys", {"decryption_keys": "no key"}),
         ("decryption_keys", {"decryption_keys": 7}),
@@ -669,7 +673,8 @@ def test_no_secret_is_shown() -> None:
     ],
 )
 def test_what_could_never_prove_anything_is_refused(setting: str, changes: dict[str, Any]) -> None:
-    assert refused(api, **changes).setting == setting
+    error = refused(api, **changes)
+    assert (error.setting, isinstance(error.rule, str)) == (setting, True)
 
 
 def test_a_secret_that_no_issuer_signs_with_is_refused() -> None:
@@ -681,6 +686,13 @@ def test_a_secret_that_no_issuer_signs_with_is_refused() -> None:
 @pytest.mark.parametrize("environ", [5, [], "text", {1: "x"}, {**AT_LEAST, "AUTH0_DOMAIN": 5}, {**AT_LEAST, "X": None}])
 def test_an_environment_maps_names_to_texts(environ: Any) -> None:
     assert refused(ApiSettings.from_env, environ).setting == "environ"
+
+
+def test_how_a_shorter_secret_is_admitted_is_told_where_it_would_be() -> None:
+    short, too_short = refused(hs256, signing_secret=SECRET[:16]), refused(hs256, signing_secret=b"ab", short_secret=True)
+    nonce_key = refused(api, dpop_nonce_key=b"ab", proof_of_possession="dpop")
+    assert "short_secret" in short.rule
+    assert [error.rule.endswith("got 2") for error in (too_short, nonce_key)] == [True, True]
 
 
 def test_secrets_are_in_no_repr() -> None:
@@ -783,8 +795,10 @@ def test_the_schemes_follow_from_what_is_to_be_proved(
                 "JWTGATE_TRUSTED_PROXIES": "10.0.0.0/8 ::1",
                 "JWTGATE_PROXY_HEADERS": "X-Forwarded-Proto,X-Forwarded-Host",
                 "JWTGATE_CERTIFICATE_HEADER": "Client-Cert",
+                "JWTGATE_PROOF_OF_POSSESSION": "mtls",
             },
             api(
+                proof_of_possession="mtls",
                 trusted_proxies=["10.0.0.0/8", "::1"],
                 proxy_headers=["X-Forwarded-Proto", "X-Forwarded-Host"],
                 certificate_header="Client-Cert",
@@ -878,6 +892,16 @@ def test_the_variable_at_fault_is_named(variable: str, environ: dict[str, str]) 
     error = refused(ApiSettings.from_env, environ)
     assert error.setting == variable
     assert error.setting in str(error)
+
+
+def test_what_is_wrong_with_a_variable_is_told_as_of_its_setting() -> None:
+    error = refused(ApiSettings.from_env, AT_LEAST | {"JWTGATE_PROOF_OF_POSSESSION": "tls"})
+    assert error.rule == refused(ProofOfPossession, ("tls",)).rule
+
+
+def test_a_text_that_python_cannot_read_is_quoted_in_ascii() -> None:
+    error = refused(ApiSettings.from_env, AT_LEAST | {"JWTGATE_LEEWAY": "1\u00e9"})
+    assert (error.rule.isascii(), "'1\\xe9'" in error.rule, error.actual) == (True, True, "1\u00e9")
 
 
 @pytest.mark.parametrize(

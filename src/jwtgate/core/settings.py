@@ -424,6 +424,11 @@ class ApiSettings:
         if self.public_url is not None and self.proxy_headers:
             raise SettingsError("proxy_headers", "the public URL comes from one place: leave out public_url")
         ProxyRules(self.public_url, self.trusted_proxies, self.proxy_headers, self.certificate_header)
+        if self.certificate_header is not None and "mtls" not in self.possession.mechanisms:
+            raise SettingsError("certificate_header", "needs proof_of_possession with 'mtls'", self.certificate_header)
+        if self.trusted_proxies and not self.proxy_headers and self.certificate_header is None:
+            rule = "are believed in proxy_headers and certificate_header, and none is named"
+            raise SettingsError("trusted_proxies", rule, self.trusted_proxies)
 
     def _check_encryption(self) -> None:
         put(self, "encryption_algorithms", chosen("encryption_algorithms", self.encryption_algorithms, KEY_ALGORITHMS))
