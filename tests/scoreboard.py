@@ -93,10 +93,13 @@ def mutants(where: str | None) -> Score:
     if where == "all":
         command("-m", "tests.mutation", "--jobs", str(os.cpu_count() or 1), "--folder", "build/mutation")
         folder = HERE.parent / "build" / "mutation"
-    found = json.loads((folder / "results.json").read_text())
-    part, survivors = found["killed"], len(found["survivors"])
-    figure = f"{part:.1%} noticed, in {len(found['counts'])} modules; {survivors} survivors"
-    return Score("mutants of the core", figure, part >= KILLED)
+    # One run may have left one file, or several runs one for each module.
+    found = [json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))]
+    counts = {module: counted for each in found for module, counted in each["counts"].items()}
+    survivors = sum(counted["survived"] for counted in counts.values())
+    tried = sum(sum(counted.values()) for counted in counts.values())
+    figure = f"{tried:,} in {len(counts)} modules, {1 - survivors / tried:.1%} noticed; {survivors} survivors"
+    return Score("mutants of the core", figure, 1 - survivors / tried >= KILLED)
 
 
 def write(lines: Sequence[str]) -> None:
@@ -109,7 +112,9 @@ def write(lines: Sequence[str]) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     asks = argparse.ArgumentParser(prog="python -m tests.scoreboard", description=__doc__)
     asks.add_argument("--seconds", type=int, default=10, help="of each fuzzer (10)")
-    asks.add_argument("--mutants", metavar="FOLDER", help="with the results.json of a run, or `all` for a new run")
+    asks.add_argument(
+        "--mutants", metavar="FOLDER", help="with the results of a run or of several, or `all` for a new run"
+    )
     asks.add_argument("--slack", type=float, default=1, help="times what refusals may cost, on a busy machine (1)")
     asks.add_argument("--write", action="store_true", help="the figures into the page on security")
     asked = asks.parse_args(arguments)

@@ -37,6 +37,7 @@ BESIDE: Final[Mapping[str, Sequence[Line]]] = {
     "an unbound token with a proof": proving.sent(token=proving.BEARER).lines,
     "a line in upper case beside it": [AUTHORIZATION, (b"AUTHORIZATION", BEARER)],
     "an empty line in another case beside it": [AUTHORIZATION, (b"aUTHORIZATION", b"")],
+    "a token whose keys cannot be had": [(b"Authorization", b"Bearer " + token("orphan"))],
     "the same line twice": [AUTHORIZATION, AUTHORIZATION],
     "spaces at both ends": [(b"Authorization", b"  " + BEARER + b"  ")],
     "tabs at both ends": [(b"Authorization", b"\t" + BEARER + b"\t")],

@@ -95,6 +95,8 @@ ROWS: Final[dict[str, Row]] = {
     "http.fastapi.p99.cold": Row(LOAD, "FastAPI, 16 connections, never seen: 99 of 100 answers within", unit="ms"),
     "http.fastapi.p99.warm": Row(LOAD, "FastAPI, 16 connections, seen: 99 of 100 answers within", unit="ms"),
     "import.jwtgate": Row(MEMORY, "`import jwtgate` to `import jwt`", bound=1.1),
+    "import.names": Row(MEMORY, "…, with all its names: `from jwtgate import *`"),
+    "import.ready": Row(MEMORY, "…, and a verifier made"),
     "import.asgi": Row(MEMORY, "`import jwtgate.asgi`", unit="ms"),
     "import.starlette": Row(MEMORY, "`import jwtgate.starlette` over Starlette's own", unit="ms", bound=60),
     "import.fastapi": Row(MEMORY, "`import jwtgate.fastapi` over FastAPI's own", unit="ms", bound=60),

@@ -77,9 +77,9 @@ async def _arrive(verifier: AsyncVerifier, texts: Sequence[str]) -> tuple[Latene
 
 
 def cold_start(scale: Scale) -> Findings:
-    """While the keys come, all requests wait; then they are all verified in one go, for which nobody is to blame.
+    """While the keys come, all requests wait; then they are verified, a few of them in each turn of the event loop.
 
-    Each trial has an interpreter of its own, in which nothing was fetched before.
+    Each trial has an interpreter of its own, in which nothing was fetched before. The verifier was made before.
     """
     trials = []
     jwks = material.jwks("RS256")

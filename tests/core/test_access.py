@@ -444,6 +444,11 @@ def test_a_requirement_that_could_never_be_right_is_refused_when_it_is_built(
     assert error.value.setting == setting
 
 
+def test_a_name_of_any_length_may_be_asked_for() -> None:
+    long = "read:" + "x" * 300
+    assert [token(scope=f"a {long} b").allows(name) for name in (long, long + "x", long[:-1])] == [True, False, False]
+
+
 def test_a_bad_name_is_refused_also_where_a_token_is_asked() -> None:
     for ask in (token().require, token().allows):
         with pytest.raises(SettingsError):

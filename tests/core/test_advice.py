@@ -7,10 +7,16 @@ import string
 import pytest
 
 from jwtgate import AuthError, Cause, InvalidToken, StoreUnavailable
-from jwtgate.core.advice import ADVICE, Circumstances, advise, cause_of, duration
-from jwtgate.core.errors import ClaimRejected, HeaderRejected, InsufficientScope, WrongAudience
-from jwtgate.core.rules import ALGORITHM, REQUIREMENT, RULES, SIGNATURE
-from tests.making import NOW
+from jwtgate.core.advice import ADVICE, Circumstances, advise, cause_of, duration, said_time
+from jwtgate.core.claims import LATEST
+from jwtgate.core.errors import ClaimRejected, HeaderRejected, InsufficientScope, TokenExpired, WrongAudience
+from jwtgate.core.rules import ALGORITHM, REQUIREMENT, RULES, SIGNATURE, TYP, time_of
+from jwtgate.core.settings import Policy
+from jwtgate.core.values import ALGORITHMS
+from tests.making import API, ISSUER, NOW
+
+SYMMETRIC = frozenset({"HS256"})
+ASYMMETRIC = ALGORITHMS - SYMMETRIC
 
 
 def circumstances(**changes: object) -> Circumstances:
@@ -78,3 +84,82 @@ def test_no_sentence_takes_its_placeholders_from_foreign_text(cause: Cause) -> N
 )
 def test_a_duration_is_told_roughly(seconds: float, told: str) -> None:
     assert duration(seconds) == told
+
+
+# ------------------------------------------------------------------------------------------- what a sentence tells
+
+
+def told(cause: Cause, error: AuthError, **here: object) -> str:
+    return advise(cause, error, circumstances(**here))[0]
+
+
+def test_of_a_claim_that_is_a_time_it_is_told_when_that_is() -> None:
+    expired = told(Cause.EXPIRED, TokenExpired(NOW - 600, NOW, 30))
+    assert [fact in expired for fact in ("10 minutes", time_of(NOW - 600))] == [True, True]
+    ahead = told(Cause.CLOCK, ClaimRejected("nbf", "A", NOW + 600))
+    assert [fact in ahead for fact in ("'nbf'", "10 minutes", time_of(NOW + 600))] == [True, True, True]
+
+
+@pytest.mark.parametrize(
+    ("found", "shown"),
+    [
+        ("x", "'x'"),
+        (None, "nothing"),
+        ([], "nothing"),
+        ((), "()"),
+        ("", "''"),
+        (["a", "b"], "'a', 'b'"),
+        (("a",), "'a'"),
+        ([*"abcde"], "'a', 'b', 'c', 'd'"),
+        ({"a": 1}, "{'a': 1}"),
+    ],
+)
+def test_what_was_found_is_told_quoted_and_what_we_expect_in_our_own_words(found: object, shown: str) -> None:
+    sentence = told(Cause.AUDIENCE, WrongAudience("aud", "an 'A'", found), found=found)
+    assert sentence == f"The token is for {shown}, and this API is an 'A'."
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [(0, 0.0), (0.5, 0.5), (NOW, NOW), (LATEST, LATEST), (LATEST + 1, 0.0), (-1, 0.0), (True, 0.0), ("5", 0.0),
+     (None, 0.0), (float("nan"), 0.0)],
+)  # fmt: skip
+def test_what_is_no_time_is_told_as_none(value: object, seconds: float) -> None:
+    assert said_time(value) == seconds
+
+
+# -------------------------------------------------------------------------------------------------- which cause it is
+
+
+@pytest.mark.parametrize("claim", ["exp", "iat", "nbf"])
+def test_a_time_beyond_all_years_looks_like_milliseconds(claim: str) -> None:
+    causes = [cause_of(ClaimRejected(claim, "A", LATEST + more), circumstances()) for more in (1, 0)]
+    assert causes == [Cause.MILLISECONDS, Cause.CLAIM]
+    assert cause_of(ClaimRejected("auth_time", "A", LATEST + 1), circumstances()) is Cause.CLAIM
+
+
+@pytest.mark.parametrize(
+    ("typ", "cause"),
+    [
+        ("at+jwt", Cause.OTHER_PROFILE),
+        ("application/AT+JWT", Cause.OTHER_PROFILE),
+        ("JWT", Cause.OTHER_PROFILE),
+        ("at+jwtapplication/", Cause.TYP),
+        ("dpop+jwt", Cause.TYP),
+        (None, Cause.TYP),
+        (7, Cause.TYP),
+    ],
+)
+def test_a_type_of_the_other_profile_is_told_from_any_other(typ: object, cause: Cause) -> None:
+    assert cause_of(HeaderRejected("typ", "A", typ), circumstances(rule=TYP)) is cause
+
+
+def test_a_shared_secret_and_a_key_pair_are_told_apart_though_every_algorithm_is_taken() -> None:
+    for ours, other, cause in (
+        (ASYMMETRIC, SYMMETRIC, Cause.SYMMETRIC_ALGORITHM),
+        (SYMMETRIC, ASYMMETRIC, Cause.ASYMMETRIC_ALGORITHM),
+    ):
+        policy = Policy(ISSUER, (API,), frozenset(ours), profile=None, accept_typ=(), leeway=0, token_lifetime=None)
+        for algorithm in other:
+            error = HeaderRejected("alg", "A", algorithm)
+            assert cause_of(error, circumstances(rule=ALGORITHM, policy=policy)) is cause

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from jwtgate import AccessToken, ApiSettings, Issuer
-from jwtgate.core.claims import LATEST, client_of, issuer, scopes_of
+from jwtgate.core.claims import LATEST, client_of, issuer, nearness, scopes_of
 from jwtgate.core.effects import Moment
 from jwtgate.core.errors import (
     ClaimRejected,
@@ -251,6 +251,10 @@ def test_a_time_is_exact_to_the_leeway(
         assert refused.claim == claim
 
 
+def test_the_last_second_of_the_year_9999_is_a_time() -> None:
+    assert check(ISSUING.token(exp=LATEST)).claims["exp"] == LATEST
+
+
 def test_an_expired_token_says_by_how_much() -> None:
     refused = refusal(ISSUING.token(exp=NOW - 100))
     assert isinstance(refused, TokenExpired)
@@ -354,6 +358,13 @@ def test_a_token_of_another_kind_is_refused_whatever_its_audience(make: Make, cl
     assert refused.claim == claim
 
 
+def test_the_other_kinds_are_told_apart() -> None:
+    kinds = {claim: refusal(ISSUING.token(**{claim: "x"})) for claim in ("nonce", "at_hash", "events")}
+    told = {claim: (type(error), getattr(error, "kind", None)) for claim, error in kinds.items()}
+    assert told["nonce"] == told["at_hash"] != told["events"]
+    assert all(kind is WrongTokenKind and isinstance(text, str) for kind, text in told.values())
+
+
 def test_what_the_token_is_is_told_before_when_and_for_whom() -> None:
     assert isinstance(refusal(ISSUING.token(nonce="n", exp=1, aud="app-1")), WrongTokenKind)
     assert isinstance(refusal(ISSUING.token(exp=1, aud="app-1")), TokenExpired)
@@ -396,6 +407,24 @@ def test_near_misses_of_the_audience_are_told_apart_in_the_log() -> None:
     assert [len(group) for group in (slash, case, userinfo, id_token, far)] == [1, 1, 1, 1, 1]
     assert len(slash | case | userinfo | id_token | far) == 5
     assert far == {""}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found", "near"),
+    [
+        ("https://a.test/", "https://a.test", "slash"),
+        ("https://a.test", "https://a.test//", "slash"),
+        ("https://a.test", "https://a.testX", None),
+        ("https://a.testX", "https://a.test", None),
+        ("https://a.test/", "https://A.test/", "case"),
+        ("https://A.test", "https://a.test/", "case"),
+        ("https://a.test/", "https://b.test/", None),
+        ("https://a.test/", "https://a.test/", None),
+        ("https://a.test/", ["https://a.test"], None),
+    ],
+)
+def test_near_is_what_differs_by_nothing_but_what_people_overlook(wanted: str, found: object, near: str | None) -> None:
+    assert nearness(wanted, found) == near
 
 
 def test_a_near_miss_of_any_identifier_is_told() -> None:

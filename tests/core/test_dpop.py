@@ -570,6 +570,19 @@ def test_the_proof_is_for_the_token_that_was_sent(ath: object) -> None:
     assert part(proof(ath=ath)) == "ath"
 
 
+@pytest.mark.parametrize(
+    ("token", "ath"),
+    [
+        (f"{TOKEN}3", "OeAKGvGxW-j3rjj-31MqOGBC2eE0KfaK-vLBjuGq06o"),
+        (f"{TOKEN}6", "4zA_YHpqthiKmD0SxzrLXMai4ODS2CjcW8iaH7uVIUI"),
+        (f"{TOKEN}7", "Qr_lm4rDKl-P-GB5V7Ck7m7TJPzyIKHKF_m16tGeG70"),
+    ],
+)
+def test_the_hash_of_a_token_is_in_base64url(token: str, ath: str) -> None:
+    assert check(proof(ath=ath), token=token).jkt == JKT
+    assert part(proof(ath=ath.replace("-", "+").replace("_", "/")), token=token) == "ath"
+
+
 @pytest.mark.parametrize("ath", [ABSENT, ATH, "any", 1])
 def test_where_there_is_no_token_yet_the_proof_names_none(ath: object) -> None:
     assert check(proof(ath=ath), token=None).jkt == JKT

@@ -183,43 +183,85 @@ def test_a_refusal_of_settings_is_a_value_error_and_no_refusal_of_a_request() ->
     assert not issubclass(SettingsError, AuthError)
 
 
+def hinted(claim: str, expected: str, actual: object, hint: str = "") -> dict[str, object]:
+    return {"claim": claim, "expected": expected, "actual": actual, "hint": hint}
+
+
+def proof(part: str, actual: object, **more: object) -> dict[str, object]:
+    return {"part": part, "actual": actual, **more}
+
+
 @pytest.mark.parametrize(
-    ("error", "data"),
+    ("kind", "given", "data", "told"),
     [
         (
-            SettingsError("leeway", "must be 0 to 300", 301),
-            {"setting": "leeway", "rule": "must be 0 to 300", "actual": 301},
+            SettingsError,
+            ("a", "must be 1", 301),
+            {"setting": "a", "rule": "must be 1", "actual": 301},
+            "a: must be 1 301",
         ),
-        (MissingCredentials("none"), {"reason": "none"}),
-        (InvalidRequest("two"), {"reason": "two"}),
-        (MalformedToken("header", "empty"), {"part": "header", "reason": "empty"}),
-        (TokenTooLarge(9, 8), {"part": "token", "size": 9, "limit": 8}),
-        (OpaqueToken("opaque"), {"kind": "opaque"}),
-        (EncryptedToken("dir"), {"algorithm": "dir"}),
-        (HeaderRejected("alg", "RS256", "none"), {"parameter": "alg", "expected": "RS256", "actual": "none"}),
-        (UnknownKey("k", "https://a/"), {"kid": "k", "issuer": "https://a/"}),
-        (UnknownKey(None, "https://a/"), {"kid": None}),
-        (AmbiguousKey("k", "https://a/"), {"kid": "k", "issuer": "https://a/"}),
-        (AmbiguousKey(None, "https://a/"), {"kid": None}),
-        (BadSignature("k", "RS256"), {"kid": "k", "algorithm": "RS256"}),
-        (WrongTokenKind("an ID token", "nonce"), {"kind": "an ID token", "claim": "nonce"}),
-        (ClaimRejected("sub", "text", 5, "why"), {"claim": "sub", "expected": "text", "actual": 5, "hint": "why"}),
-        (TokenExpired(10, 50.0, 30), {"claim": "exp", "actual": 10, "now": 50.0, "leeway": 30}),
-        (NonceRequired("n-1"), {"nonce": "n-1"}),
+        (SettingsError, ("a", "be 1"), {"setting": "a", "rule": "be 1", "actual": None}, "a: be 1"),
+        (MissingCredentials, ("nothing",), {"reason": "nothing"}, "nothing"),
+        (InvalidRequest, ("two",), {"reason": "two"}, "two"),
+        (InvalidForwarding, ("Via", "two"), {"field": "Via"}, "Via: two"),
+        (MalformedToken, ("header", "empty"), {"part": "header", "reason": "empty"}, "header: empty"),
+        (TokenTooLarge, (9, 8), {"part": "token", "size": 9, "limit": 8}, "9 8"),
+        (OpaqueToken, ("opaque",), {"kind": "opaque"}, "opaque"),
+        (EncryptedToken, ("dir",), {"algorithm": "dir"}, "'dir'"),
+        (HeaderRejected, ("alg", "A", "B"), {"parameter": "alg", "expected": "A", "actual": "B"}, "'alg' A 'B'"),
+        (UnknownKey, ("k", "https://a/"), {"kid": "k", "issuer": "https://a/"}, "'k' 'https://a/' none"),
+        (UnknownKey, (None, "https://a/"), {"kid": None, "issuer": "https://a/"}, "'https://a/' none"),
+        (AmbiguousKey, ("k", "https://a/"), {"kid": "k", "issuer": "https://a/"}, "'k' 'https://a/'"),
+        (AmbiguousKey, (None, "https://a/"), {"kid": None, "issuer": "https://a/"}, "'https://a/'"),
+        (BadSignature, ("k", "RS256"), {"kid": "k", "algorithm": "RS256"}, "RS256 'k'"),
+        (WrongTokenKind, ("an ID token", "nonce"), {"kind": "an ID token", "claim": "nonce"}, "an ID token 'nonce'"),
+        (ClaimRejected, ("sub", "A", 5, "why"), hinted("sub", "A", 5, "why"), "'sub' A 5 (why)"),
+        (ClaimRejected, ("sub", "A", 5), hinted("sub", "A", 5), "'sub' A 5"),
+        (TokenExpired, (10, 50.0, 30), {"claim": "exp", "actual": 10, "now": 50.0, "leeway": 30}, "'exp' 50 10 40 30"),
+        (BindingRejected, ("A", "B", "why"), hinted("cnf", "A", "B", "why"), "'cnf' A 'B' (why)"),
+        (BindingRejected, ("A", "B"), hinted("cnf", "A", "B"), "'cnf' A 'B'"),
+        (RevokedToken, ("jti", "1"), {"by": "jti", "value": "1"}, "jti '1'"),
+        (InvalidProof, ("htu", "A", "B"), proof("htu", "B", expected="A"), "htu: A 'B'"),
+        (InvalidProof, ("htu", "A"), proof("htu", None, expected="A"), "htu: A"),
+        (NonceRequired, ("n-1", "B"), proof("nonce", "B", nonce="n-1"), "nonce: 'B'"),
+        (ProofReplayed, ("id",), proof("jti", "id"), "jti: 'id'"),
+        (TooManyProofs, ("thumb", 7), proof("jwk", "thumb", limit=7), "jwk: 7 'thumb'"),
         (
-            InsufficientScope(["a", "b"], ["b"], ["org_id must be 1"], "a hint"),
-            {"names": ("a", "b"), "missing": ("b",), "unmet": ("org_id must be 1",), "hint": "a hint"},
+            InsufficientScope,
+            (["a", "b"], ["b"], ["org_id must be 1"], "why"),
+            {"names": ("a", "b"), "missing": ("b",), "unmet": ("org_id must be 1",), "hint": "why"},
+            "'b'; org_id must be 1 (why)",
         ),
+        (InsufficientScope, (), {"names": (), "missing": (), "unmet": (), "hint": ""}, ""),
         (
-            InsufficientAuthentication(["gold"], 60, ["too old"]),
-            {"acr_values": ("gold",), "max_age": 60, "unmet": ("too old",)},
+            InsufficientAuthentication,
+            (["gold"], 60, ["too old", "too weak"]),
+            {"acr_values": ("gold",), "max_age": 60, "unmet": ("too old", "too weak")},
+            "too old; too weak",
         ),
-        (KeysUnavailable("https://a/", "status 500", 7.0), {"issuer": "https://a/", "retry_after": 7.0}),
+        (InsufficientAuthentication, (), {"acr_values": (), "max_age": None, "unmet": ()}, ""),
+        (Unavailable, ("status 500",), {"reason": "status 500", "retry_after": 1.0}, "status 500"),
+        (KeysUnavailable, ("https://a/", "why", 7.0), {"issuer": "https://a/", "retry_after": 7.0}, "'https://a/' why"),
+        (KeysUnavailable, ("https://a/", "why"), {"issuer": "https://a/", "retry_after": 1.0}, "'https://a/' why"),
+        (StoreUnavailable, ("silence", 7.0), {"retry_after": 7.0}, "silence"),
+        (StoreUnavailable, ("silence",), {"retry_after": 1.0}, "silence"),
     ],
-    ids=lambda value: name_of(value) if isinstance(value, Exception) else "",
+    ids=lambda value: value.__name__ if isinstance(value, type) else "",
 )
-def test_an_error_carries_its_data(error: Exception, data: dict[str, object]) -> None:
+def test_an_error_carries_its_data_and_its_text_tells_them(
+    kind: type[JwtGateError], given: tuple[Any, ...], data: dict[str, object], told: str
+) -> None:
+    error = kind(*given)
     assert {name: getattr(error, name) for name in data} == data
+    told_in_order = ".*".join(rf"(?<![\w']){re.escape(fact)}(?!\w)" for fact in told.split())
+    assert re.search(told_in_order, str(error))
+    assert ("None" in str(error), "()" in str(error)) == (False, False)
+    if not told:
+        assert str(error) == ""
+
+
+def test_of_the_keys_that_there_are_four_are_told() -> None:
+    assert str(UnknownKey("k", "i", [*"abcde"])).endswith(listed([*"abcd"]))
 
 
 @pytest.mark.parametrize(

@@ -603,6 +603,30 @@ def test_a_profile_that_is_not_taken_is_examined_by_its_own_rules() -> None:
     assert found.cause is Cause.OTHER_PROFILE
 
 
+@pytest.mark.parametrize("typ", ["at+jwt", "application/AT+JWT"])
+def test_the_rules_are_those_of_the_type_also_where_the_token_cannot_be_read(typ: str) -> None:
+    found = of(ISSUING.rfc9068_token(header={"typ": typ}) + "=")
+    assert (failed(found), statuses(found)["client_id"]) == (["signature_form"], "not_reached")
+
+
+def test_what_is_no_request_is_examined_all_the_same() -> None:
+    found = of_request("GET / HTTP/1.1")  # type: ignore[arg-type]
+    assert (found.verdict, failed(found)) == ("refused", ["credentials"])
+    assert found.finding("credentials").found == "0 Authorization headers"
+
+
+def test_of_a_request_without_a_token_nothing_is_found_in_it() -> None:
+    found = of_request(headers())
+    assert (failed(found), found.finding("form").found) == (["credentials"], "0 segments, 0 characters")
+
+
+def test_what_was_not_reached_tells_what_comes_first() -> None:
+    found = of(FORGER.token(), PLAIN, "read:messages")
+    finding = found.finding("requirement")
+    assert (failed(found), finding.status) == (["key"], "not_reached")
+    assert "'key'" in finding.reason
+
+
 def test_a_token_that_is_too_long_is_not_read_for_a_report_either() -> None:
     found = of(ISSUING.token(padding="x" * 20_000))
     assert (found.cause, found.sent) == (Cause.TOO_LARGE, "unreadable")
@@ -664,6 +688,25 @@ def test_offline_given_keys_decide() -> None:
     assert of(ISSUING.token(algorithm="HS256"), SYMMETRIC, offline=True).verdict == "accepted"
 
 
+def test_offline_a_request_fetches_nothing_either() -> None:
+    fetched: list[str] = []
+    flow = examine_request(headers(f"Bearer {GOOD}"), FETCHING, keys_of(FETCHING), offline=True)
+    assert (drive(flow, MOMENT, DOCUMENTS, fetched).verdict, fetched) == ("undecided", [])
+
+
+# --- what a requirement reads of a request and of the moment -----------------------------------------------
+
+
+def test_a_request_is_examined_for_its_requirement_too() -> None:
+    found = of_request(headers(f"Bearer {GOOD}"), PLAIN, "read:nothing")
+    assert (found.verdict, found.cause, failed(found)) == ("refused", Cause.SCOPE_MISSING, ["requirement"])
+
+
+@pytest.mark.parametrize(("ago", "verdict"), [(60, "accepted"), (90, "accepted"), (91, "refused")])
+def test_how_long_ago_the_login_was_counts_from_now_and_with_the_leeway(ago: int, verdict: str) -> None:
+    assert of(ISSUING.token(auth_time=NOW - ago), PLAIN, authenticated(max_age=60)).verdict == verdict
+
+
 # --- an issuer that a resolver names ------------------------------------------------------------------------
 
 
@@ -675,6 +718,18 @@ def test_an_issuer_that_the_resolver_names_is_examined_like_any_other() -> None:
     to = resolving(Issuer(ISSUER, jwks=ISSUING.jwks(KEY.jwk())))
     assert (of(GOOD, to).verdict, of_request(headers(f"Bearer {GOOD}"), to).verdict) == ("accepted", "accepted")
     assert of(ISSUING.token(aud=API[:-1]), to).finding("audience").expected == API
+
+
+def test_the_resolver_sees_the_request() -> None:
+    seen: list[object] = []
+
+    def resolve(stated: str, request: Request | None) -> Issuer:
+        seen.append(request)
+        return Issuer(stated, jwks=ISSUING.jwks(KEY.jwk()))
+
+    request = headers(f"Bearer {GOOD}")
+    assert of_request(request, ApiSettings(identifier=API, resolver=resolve)).verdict == "accepted"
+    assert seen == [request]
 
 
 def test_an_issuer_that_the_resolver_does_not_name_is_refused() -> None:
@@ -695,6 +750,32 @@ def test_a_finding_says_what_was_expected_what_was_found_and_where_that_is_writt
     finding = of(ISSUING.token(aud=API[:-1])).finding("audience")
     assert (finding.status, finding.expected, finding.found) == ("failed", API, API[:-1])
     assert finding.section == "RFC 7519 section 4.1.3"
+    assert finding.reason == str(of(ISSUING.token(aud=API[:-1])).refusal)
+    assert repr(API[:-1]) in finding.why
+
+
+@pytest.mark.parametrize("token", [GOOD, FORGER.token(), "a.b.c"], ids=["passed", "failed", "not reached"])
+def test_what_a_check_expects_and_where_that_is_written_hangs_on_no_outcome(token: str) -> None:
+    found = of(token, PLAIN, scope("read:messages", "write:messages"))
+    audience, wanted = found.finding("audience"), found.finding("requirement")
+    assert (audience.section, audience.expected) == ("RFC 7519 section 4.1.3", API)
+    assert wanted.expected == "read:messages, write:messages"
+    assert all(finding.section for finding in found.findings)
+    reasons = {finding.status: bool(finding.reason) for finding in found.findings}
+    assert reasons == {status: status != "passed" for status in reasons}
+
+
+def test_credentials_and_decryption_are_looked_at_first() -> None:
+    sealing = api(decryption_keys=pem())
+    found = of_request(headers(f"Bearer {sealed_with(1)}"), sealing)
+    assert list(statuses(found))[:3] == ["credentials", "decryption", "form"]
+
+
+@pytest.mark.parametrize("value", ["DPoP a b", "Bearer a b", "dpop", "Basic abc, DPoP abc"])
+def test_a_malformed_header_is_answered_under_the_scheme_that_it_used(value: str) -> None:
+    request, keys = headers(value), keys_of(DPOP)
+    flow = authenticate(request, DPOP, keys, Senders(DPOP))
+    compare(of_request(request, DPOP), outcome(flow, None))
 
 
 @pytest.mark.parametrize(
@@ -725,6 +806,9 @@ def test_the_document_holds_all_of_it() -> None:
     found = of(ISSUING.token(aud=API[:-1]), PLAIN, "read:messages")
     document = json.loads(found.to_json())
     assert document == found.to_dict()
+    told = ("verdict", "sent", "cause", "summary", "advice", "verified")
+    assert {name: document[name] for name in told} == {name: getattr(found, name) for name in told}
+    assert document.keys() == {*told, "refusal", "findings"}
     assert document["refusal"] == {"error": "WrongAudience", "status": 401}
     assert [entry["name"] for entry in document["findings"]] == list(statuses(found))
     assert of(GOOD).to_dict()["refusal"] is None

@@ -268,6 +268,10 @@ REFUSED_HEADERS: list[tuple[dict[str, Any], str]] = [
     ({"cty": "JWT;x"}, "cty"),
     ({"cty": None}, "cty"),
     ({"cty": ["JWT"]}, "cty"),
+    ({"cty": "JSON", "tag": "AAAA", "zip": "DEF", "b64": True, "crit": []}, "crit"),
+    ({"cty": "JSON", "tag": "AAAA", "zip": "DEF", "b64": True}, "b64"),
+    ({"cty": "JSON", "tag": "AAAA", "zip": "DEF"}, "zip"),
+    ({"zip": "DEF", "kid": 1}, "kid"),
 ]
 
 
@@ -496,8 +500,9 @@ def test_a_claim_that_the_header_shows_otherwise_is_named(
     assert refused.value.claim == named
 
 
-def test_parameters_that_are_no_claims_are_not_compared() -> None:
-    check_replicated(read(with_header(kid="k", trace="1")), {"kid": "other", "cty": "other", "alg": "none"})
+@pytest.mark.parametrize("header", [{"kid": "k"}, {"kid": "k", "trace": "1"}])
+def test_parameters_that_are_no_claims_are_not_compared(header: dict[str, Any]) -> None:
+    check_replicated(read(with_header(**header)), {"kid": "other", "cty": "other", "alg": "none"})
 
 
 # --- the whole of it -----------------------------------------------------------------------------------------------
@@ -577,6 +582,14 @@ def test_a_callable_is_not_asked_about_what_no_key_could_have_made(size: int) ->
     with pytest.raises(UndecryptableToken):
         ask(decrypt(read(seal(INNER, encrypted_key=bytes(size)), DecryptionKey(in_kms()))), asked)
     assert asked == []
+
+
+@pytest.mark.parametrize("size", [256, 1_024])
+def test_a_callable_is_asked_about_what_the_shortest_and_the_longest_key_can_have_made(size: int) -> None:
+    asked: list[str] = []
+    with pytest.raises(UndecryptableToken):
+        ask(decrypt(read(seal(INNER, encrypted_key=bytes(size)), DecryptionKey(lambda *_: None))), asked)
+    assert asked == ["RSA-OAEP-256"]
 
 
 @pytest.mark.parametrize("size", [0, 16, 33])
@@ -730,6 +743,44 @@ def test_a_large_file_is_not_read_to_its_end(tmp_path: Path) -> None:
     file.write_text(pem() + "x" * KEY_BYTES)
     with pytest.raises(SettingsError):
         DecryptionKey(file)
+
+
+def test_a_file_may_have_just_as_many_bytes_as_are_read(tmp_path: Path) -> None:
+    file = tmp_path / "padded.pem"
+    file.write_text(pem().ljust(KEY_BYTES, "\n"))
+    assert DecryptionKey(file) == KEY
+    file.write_text(pem().ljust(KEY_BYTES + 1, "\n"))
+    with pytest.raises(SettingsError):
+        DecryptionKey(file)
+
+
+def test_a_jwk_in_text_is_no_deeper_and_no_larger_than_a_jwk() -> None:
+    def text(depth: int = 1, members: int = 0) -> str:
+        strange = "[" * (depth - 1) + "]" * (depth - 1) or "0"
+        return json.dumps({**private_jwk(), **{f"x{n}": 0 for n in range(members)}})[:-1] + f', "deep": {strange}}}'
+
+    free = 64 - len(private_jwk()) - 1
+    assert [DecryptionKey(jwk) for jwk in (text(depth=4), text(members=free))] == [KEY, KEY]
+    for jwk in (text(depth=5), text(members=free + 1)):
+        with pytest.raises(SettingsError):
+            DecryptionKey(jwk)
+
+
+def test_a_password_for_a_jwk_in_text_is_refused_too() -> None:
+    with pytest.raises(SettingsError):
+        DecryptionKey(json.dumps(private_jwk()), password="secret")
+
+
+def test_a_jwk_with_some_of_its_primes_is_told_which_belong_together() -> None:
+    with pytest.raises(SettingsError) as refused:
+        DecryptionKey(private_jwk(q=ABSENT))
+    assert "p, q, dp, dq, qi" in refused.value.rule
+
+
+@pytest.mark.parametrize("kid", ["k", "k" * KID_BYTES, "é" * (KID_BYTES // 2)])
+def test_a_kid_may_have_one_byte_and_as_many_as_a_token_can_name(kid: str) -> None:
+    key = DecryptionKey(pem(), kid=kid)
+    assert read(with_header(kid=kid), key).keys == (key,)
 
 
 def test_a_key_shows_its_thumbprint_and_nothing_that_is_secret() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import itertools
 import json
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, padding
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from jwt.algorithms import get_default_algorithms
 
-from jwtgate.core.compact import parse, verify
+from jwtgate.core.compact import decode_base64url, parse, verify
 from jwtgate.core.errors import AmbiguousKey, BadSignature, HeaderRejected, UnknownKey
 from jwtgate.core.jwk import (
     ASYMMETRIC,
@@ -26,8 +27,10 @@ from jwtgate.core.jwk import (
     read_jwk,
     read_jwks,
     read_keys,
+    read_proof_key,
     thumbprint,
 )
+from jwtgate.core.signatures import jwk_of
 from jwtgate.testing import Holder
 from tests.making import (
     ABSENT,
@@ -36,6 +39,7 @@ from tests.making import (
     SECRET,
     Issuing,
     base64url,
+    changed,
     octets_of,
     sign,
     signing_key,
@@ -493,6 +497,81 @@ def test_no_repr_and_no_key_shows_its_material() -> None:
     assert "check" not in repr(key.for_algorithm("RS256"))
 
 
+# --- the key of a proof ----------------------------------------------------------------------------------------------
+
+PLAIN = {name: value for name, value in signing_key("P-256").jwk().items() if name in {"kty", "crv", "x", "y"}}
+X, Y = PLAIN["x"], PLAIN["y"]
+POINT = decode_base64url(X) + decode_base64url(Y)
+
+
+def told(jwk: object, algorithm: str) -> tuple[object, ...]:
+    try:
+        key = read_proof_key(jwk, algorithm)
+    except UnusableKey as reason:
+        return "refused", str(reason)
+    return key.kid, key.algorithm, key.thumbprint, holds(key, signing_key("P-256").sign("ES256", MESSAGE))
+
+
+@pytest.mark.parametrize("algorithm", ["ES256", "ES384", "RS256", "HS256"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"x": Y, "y": X},
+        {"y": X},
+        {"x": base64url(bytes(32)), "y": base64url(bytes(32))},
+        {"x": base64url(b"\xff" * 32)},
+        {"x": X + "="},
+        {"x": X[:-1]},
+        {"x": X + "A"},
+        {"x": X[:-1] + "_"},
+        {"x": X[:-1] + " "},
+        {"x": "+" + X[1:]},
+        {"x": "\n" + X[1:]},
+        {"x": "é" + X[1:]},
+        {"x": ""},
+        {"x": None},
+        {"x": 5},
+        {"x": X.encode()},
+        {"y": [Y]},
+        {"x": base64url(bytes(31)), "y": base64url(bytes(33))},
+        {"x": base64url(POINT[:31]), "y": base64url(POINT[31:])},  # the same point, cut in another place
+        {"x": base64url(POINT[:33]), "y": base64url(POINT[33:])},
+        {"x": ABSENT},
+        {"x": ABSENT, "d": "AQAB"},
+        {"x": ABSENT, "z": X},
+        {"kty": "OKP"},
+        {"kty": "RSA"},
+        {"kty": None},
+        {"crv": "P-384"},
+        {"crv": "secp256k1"},
+        {"crv": None},
+        {"kid": "k"},
+        {"kid": 5},
+        {"use": "enc"},
+        {"alg": "ES384"},
+        {"alg": "ES256", "use": "sig", "key_ops": ["verify"], "kid": "k"},
+        {"key_ops": ["sign"]},
+        {"d": "AQAB"},
+        {"d": None},
+    ],
+)
+def test_the_short_way_of_a_plain_key_comes_to_the_same_end(changes: dict[str, Any], algorithm: str) -> None:
+    jwk = changed(PLAIN, changes)
+    # Only a dict may go the short way: what is read-only goes the long one.
+    assert told(jwk, algorithm) == told(MappingProxyType(jwk), algorithm)
+
+
+@pytest.mark.parametrize("number", range(1, 9))
+def test_a_plain_key_is_the_key_that_it_says(number: int) -> None:
+    own = signing_key("P-256", number)
+    jwk = {name: own.jwk()[name] for name in ("y", "kty", "x", "crv")}
+    key = read_proof_key(jwk, "ES256")
+    assert (key.kid, key.algorithm, key.thumbprint) == (None, "ES256", thumbprint(jwk))
+    assert holds(key, own.sign("ES256", MESSAGE))
+    assert not holds(key, signing_key("P-256", number + 1).sign("ES256", MESSAGE))
+
+
 # --- thumbprints ----------------------------------------------------------------------------------------------------
 
 RFC_7638 = {
@@ -526,6 +605,23 @@ RFC_9449 = {
 def test_thumbprints_are_as_published(jwk: dict[str, str], expected: str) -> None:
     assert thumbprint(jwk) == expected
     assert read_jwk(jwk).thumbprint == expected
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_key_that_was_loaded_has_the_thumbprint_of_its_members(kind: str) -> None:
+    for number in range(1, 5):
+        jwk = signing_key(kind, number).jwk()
+        assert read_jwk(jwk).thumbprint == thumbprint(jwk)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_key_is_written_as_a_jwk_as_pyjwt_writes_it(kind: str) -> None:
+    for number in range(1, 5):
+        public = signing_key(kind, number).private.public_key()
+        written = PYJWT[next(name for name, of in KIND_OF.items() if of == kind and name in PYJWT)].to_jwk(
+            public, as_dict=True
+        )
+        assert jwk_of(public) == {name: value for name, value in written.items() if name != "key_ops"}
 
 
 @pytest.mark.parametrize("kind", KINDS)

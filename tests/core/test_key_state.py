@@ -21,6 +21,7 @@ from jwtgate.core.key_state import (
     SOFT_AGE,
     Attempt,
     KeyState,
+    Metadata,
     jitter,
     soft_age,
 )
@@ -109,6 +110,7 @@ def test_a_back_off_is_never_longer_than_it_says_nor_shorter_than_half(seed: flo
         state = state.after(failed(n + 1, START), seed)
         longest = min(most, first * 2**n)
         assert longest / 2 <= state.waits(START) <= longest
+        assert state.waits(START) == pytest.approx(longest * (1 - jitter(seed, n) / 2))
 
 
 def test_the_jitter_of_a_seed_has_no_short_round() -> None:
@@ -123,6 +125,26 @@ def test_the_jitter_of_a_seed_has_no_short_round() -> None:
 def test_an_older_answer_does_not_replace_a_younger_one() -> None:
     younger = after(came(2, START, SECOND))
     assert younger.after(came(1, START + 1, FIRST), 0.0) == younger
+
+
+def test_an_answer_is_taken_once() -> None:
+    state = after(came(1, START, FIRST))
+    assert state.after(came(1, START + 1, SECOND), 0.0) == state
+
+
+def test_a_good_set_ends_all_trouble() -> None:
+    found = Metadata(url="https://a.test/m", jwks_uri="https://a.test/jwks", read_at=START)
+    state = after(failed(1, START), came(2, START + 5, jwks_uri=found.jwks_uri, metadata=found))
+    assert (state.failures, state.failed_at, state.retry_at) == (0, NEVER, NEVER)
+    assert (state.trouble, state.failure) == (None, "")
+    assert (state.jwks_uri, state.metadata) == (found.jwks_uri, found)
+    moved = state.after(came(3, START + 6), 0.0)
+    assert (moved.jwks_uri, moved.metadata) == (None, None)
+
+
+def test_a_failure_is_told_as_it_was() -> None:
+    state = after(Attempt(1, START, START, trouble="network", reason="refused"), failed(2, START + 1))
+    assert (state.trouble, state.failure, state.failed_at) == ("status", "status 500", START + 1)
 
 
 def test_an_older_failure_is_no_news() -> None:
@@ -163,7 +185,7 @@ def test_nothing_loaded_is_due_at_once_and_after_each_pause() -> None:
 def test_a_fresh_set_is_due_at_its_soft_age() -> None:
     state = after(came(1, START, fresh_for=400.0))
     assert (state.due(START + 399), state.due(START + 400)) == (False, True)
-    assert state.next_load(START + 100) == 300.0
+    assert [state.next_load(START + at) for at in (100, 400, 401, HARD_AGE)] == [300.0, 0.0, 0.0, 0.0]
 
 
 def test_a_fresh_set_is_not_due_because_an_unknown_kid_met_a_failure() -> None:
@@ -237,12 +259,15 @@ def test_a_restored_set_has_the_age_it_had(age: float) -> None:
     assert state.due(START) == (age >= SOFT_AGE)
     assert state.late(START) == (age >= SOFT_AGE + LATE)
     assert state.serving(START + HARD_AGE - age) is None
-    assert not state.after(came(1, START), 0.0).restored
+    assert state.after(came(1, START), 0.0).restored is False
 
 
-def test_a_restored_set_is_refreshed_with_jitter_too() -> None:
-    restored = {KeyState().restore(FIRST, 0.0, START, seed).refresh_at for seed in SEEDS}
-    assert len(restored) == len(SEEDS)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_restored_set_is_refreshed_as_early_as_one_that_came(seed: float) -> None:
+    restored, loaded = KeyState().restore(FIRST, 0.0, START, seed), after(came(1, START), seed=seed)
+    assert restored.refresh_at == loaded.refresh_at
+    assert restored.generation == loaded.generation == 1
+    assert loaded.restore(FIRST, 0.0, START, seed).generation == 2
 
 
 def test_nothing_is_known_to_begin_with() -> None:

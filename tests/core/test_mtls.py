@@ -114,6 +114,13 @@ def test_the_thumbprint_is_the_base64url_sha_256_of_the_der(size: int) -> None:
     assert len(thumbprint(der)) == 43
 
 
+@pytest.mark.parametrize("size", [131, 132, 257, 258, 260, 261])
+def test_a_certificate_may_have_any_size_that_a_sequence_has(size: int) -> None:
+    der = sequence(b"\x30" * (size - (3 if size < 260 else 4)))
+    assert len(der) == size
+    assert thumbprint(der) == print_of(der)
+
+
 @pytest.mark.parametrize(
     "der",
     [
@@ -318,6 +325,17 @@ def test_of_a_chain_the_first_counts_and_the_others_must_be_certificates() -> No
 def test_a_thousand_certificates_are_too_many() -> None:
     refused("X-Amzn-Mtls-Clientcert", aws(*[SHORT] * 1_000))
     refused("X-Forwarded-Client-Cert", ",".join([envoy(SHORT)] * 1_000))
+
+
+def test_a_text_is_taken_up_to_its_limit() -> None:
+    text = pem(ALICE)
+    longest = text + "x" * (MAX_HEADER - len(text))
+    assert certificate_of_pem(longest) == ALICE
+    assert certificate_of_pem(longest + "x") == b""
+    pairs = f"Hash={digest(ALICE)};Subject="
+    longest = pairs + "x" * (MAX_HEADER - len(pairs))
+    assert forwarded_thumbprint("X-Forwarded-Client-Cert", [longest]) == print_of(ALICE)
+    refused("X-Forwarded-Client-Cert", longest + "x")
 
 
 @pytest.mark.parametrize("spelling", [str.upper, str.lower])

@@ -135,6 +135,51 @@ def test_a_star_at_the_root_covers_everything(path: str) -> None:
     assert PathRules(requires={"/*": ADMIN}).decide(path) == needs(ADMIN)
 
 
+def test_a_verdict_is_of_the_path_as_it_came_whatever_was_asked_before() -> None:
+    rules = PathRules(public=["/static/*"], requires={"/admin/*": ADMIN})
+    asked = [
+        (("/static/a/b", b"/static/a/b"), PUBLIC),
+        (("/static/a/b", b"/static/a%2fb"), ANY_TOKEN),
+        (("/static/a/b", b"/static/a/b?x"), PUBLIC),
+        (("/static/a/b",), PUBLIC),
+        (("/static/a/b", b"/static/a/b", "/static"), ANY_TOKEN),
+        (("/static/admin", b"/static/admin", "/static"), needs(ADMIN)),
+    ]
+    for _ in range(2):
+        assert [rules.decide(*path) for path, _ in asked] == [verdict for _, verdict in asked]
+
+
+def test_verdicts_on_short_paths_are_remembered_and_not_too_many_of_them() -> None:
+    rules = PathRules(requires={"/admin/*": ADMIN})
+    short, long, sent = "/admin", "/admin/" + "x" * 256, b"/admin?" + b"x" * 256
+    once = rules.decide(short)
+    assert once is rules.decide(short)
+    assert rules.decide(short, sent) is rules.decide(short, sent)
+    assert rules.decide(long) is not rules.decide(long)
+    assert rules.decide(long, b"/admin") is not rules.decide(long, b"/admin")
+    assert rules.decide("/admin", long.encode()) is not rules.decide("/admin", long.encode())
+    for number in range(2_000):
+        rules.decide(f"/admin/{number}")
+    assert rules.decide(short) is not once
+    assert rules.decide(short) == once == needs(ADMIN)
+
+
+@pytest.mark.parametrize(
+    ("rules", "everywhere"),
+    [
+        (PathRules(), ANY_TOKEN),
+        (PathRules([], {}), ANY_TOKEN),
+        (PathRules(["/health"]), None),
+        (PathRules(["/static/*"]), None),
+        (PathRules(requires={"/admin": ADMIN}), None),
+    ],
+)
+def test_where_no_path_has_rules_there_is_one_verdict(rules: PathRules, everywhere: Verdict | None) -> None:
+    assert rules.everywhere == everywhere
+    if everywhere is not None:
+        assert rules.decide("//x;/../admin", b"/%2f") == everywhere
+
+
 def test_every_letter_of_a_path_counts() -> None:
     rules = PathRules(requires={"/MAX": ADMIN})
     assert rules.decide("/MAX") == rules.decide("/MAX/") == needs(ADMIN)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jwtgate.core.errors import AuthError, InvalidRequest, MissingCredentials, TokenTooLarge
-from jwtgate.core.request import Credentials, Request, read_credentials
+from jwtgate.core.request import LONGEST_LINE, Credentials, Request, is_token, read_credentials, scheme_of
 from tests.making import Issuing
 
 LIMIT = 16_384
@@ -246,12 +246,57 @@ def test_all_lines_of_a_name_are_found_in_their_order() -> None:
     assert given.values("none") == []
 
 
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        (" \t a\t ", "a"),
+        (" Xa X\t", "Xa X"),
+        ("\x0b a\xa0", "\x0b a\xa0"),  # white space elsewhere, and none in HTTP
+        (" " + "a" * (LONGEST_LINE - 2) + " ", "a" * (LONGEST_LINE - 2)),
+        (" " + "a" * LONGEST_LINE + " ", "a" * LONGEST_LINE + " "),  # of a longer line, the end is not looked at
+        (" \tX" + "a" * LONGEST_LINE, "X" + "a" * LONGEST_LINE),
+        ("\x0b" + "a" * LONGEST_LINE, "\x0b" + "a" * LONGEST_LINE),
+        (" " * 1_024 + "a" * LONGEST_LINE, "a" * LONGEST_LINE),
+        (" " * 1_025 + "a" * LONGEST_LINE, " " + "a" * LONGEST_LINE),
+    ],
+    ids=range(9),
+)
+def test_white_space_around_a_value_is_none_of_it_unless_the_line_is_too_long(value: str, kept: str) -> None:
+    assert request(("x", value)).values("x") == [kept]
+
+
+@pytest.mark.parametrize("text", ["", " ", "a b", "a,b", f" {TOKEN}", f"{TOKEN}\n", f"Bearer {TOKEN}", "\u00e9"])
+def test_what_could_not_stand_in_the_header_is_no_token(text: str) -> None:
+    assert not is_token(text)
+    assert is_token(TOKEN)
+    assert is_token("AZaz09-._~+/=")
+
+
+@pytest.mark.parametrize(
+    ("values", "scheme"),
+    [
+        ([], None),
+        ([""], None),
+        ([f"Bearer {TOKEN}"], "Bearer"),
+        (["dpop"], "DPoP"),
+        (["DPOP \x00 and whatever else is wrong with it"], "DPoP"),
+        ([f"DPoP {TOKEN}", f"Bearer {TOKEN}"], "DPoP"),
+        (["Basic abc", f"Bearer {TOKEN}"], None),
+        (["Bearer", "Bearer"], "Bearer"),
+        (["Bearers x"], None),
+    ],
+)
+def test_the_scheme_is_known_whatever_else_is_wrong(values: list[str], scheme: str | None) -> None:
+    assert scheme_of(authorization(*values), ("Bearer", "DPoP")) == scheme
+
+
 def test_no_repr_shows_what_may_be_a_secret() -> None:
     given = request(
         ("authorization", f"Bearer {TOKEN}"), ("cookie", "session=s3cr3t"), url=f"{URL}?access_token={TOKEN}"
     )
     for text in (repr(given), repr(read(given)), f"{given}", repr([given])):
         assert not any(secret in text for secret in (TOKEN, TOKEN[:20], "s3cr3t"))
+    assert repr(request(url=f"{URL}?a=b?c")) == f"Request(method='GET', url={URL!r})"
     assert (URL in repr(given), "'GET'" in repr(given), "Bearer" in repr(read(given))) == (True, True, True)
 
 

@@ -20,8 +20,9 @@ from jwtgate.core.errors import SettingsError
 from jwtgate.core.keys import keys_of
 from jwtgate.core.possession import ProofOfPossession
 from jwtgate.core.settings import ApiSettings, Issuer
+from jwtgate.core.snapshot import Kept, write_snapshot
 from jwtgate.core.values import ALGORITHMS, MAX_LEEWAY, check_url
-from tests.making import API, ISSUER, SECRET, Issuing, signing_key
+from tests.making import API, ISSUER, NOW, SECRET, Issuing, signing_key
 from tests.sealing import pem, private_key
 
 DOMAIN = "tenant.eu.auth0.com"
@@ -688,8 +689,52 @@ def test_an_environment_maps_names_to_texts(environ: Any) -> None:
     assert refused(ApiSettings.from_env, environ).setting == "environ"
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"jwks_file": "a", "jwks": RSA_JWKS},
+        {"jwks_file": "a", "jwks_uri": "https://a.test/jwks"},
+        {"jwks_file": "a", "metadata_url": "https://a.test/m"},
+        {"jwks_file": ""},
+        {"jwks_file": "a\0b"},
+        {"jwks_file": b"a"},
+        {"jwks_file": 7},
+    ],
+    ids=lambda changes: ",".join(changes),
+)
+def test_a_file_of_keys_is_a_path_and_the_only_place_of_keys(changes: dict[str, Any]) -> None:
+    assert refused(Issuer, ISSUER, **changes).setting == "jwks_file"
+
+
+@pytest.mark.parametrize("path", ["keys.json", Path("a/keys.json"), "XXXX"])
+def test_a_file_of_keys_is_kept_as_text(path: str | Path) -> None:
+    assert Issuer(ISSUER, jwks_file=path).jwks_file == str(path)
+
+
+def test_given_keys_may_be_a_snapshot_and_are_those_of_this_issuer() -> None:
+    kept = {ISSUER: Kept(RSA_JWKS, NOW), "https://b.test/": Kept({"keys": []}, NOW)}
+    assert Issuer(ISSUER, jwks=write_snapshot(kept)).given_keys(["RS256"]) is not None
+    error = refused(Issuer, "https://c.test/", jwks=write_snapshot(kept))
+    assert (error.setting, "'https://c.test/'" in error.rule) == ("jwks", True)
+
+
+def test_limits_are_just_what_they_say() -> None:
+    assert api(token_lifetime=10**10).token_lifetime == 10**10
+    assert refused(api, token_lifetime=10**10 + 1).setting == "token_lifetime"
+    assert api(token_memory_bytes=0).token_memory_bytes == 0
+
+
+def test_what_is_wrong_with_the_settings_of_the_environment_is_told_as_of_any_others() -> None:
+    error, same = refused(ApiSettings.from_env, AT_LEAST | {"JWTGATE_LEEWAY": "3600"}), refused(api, leeway=3600.0)
+    assert (error.setting, error.rule, error.actual) == ("JWTGATE_LEEWAY", same.rule, same.actual)
+    assert isinstance(error.rule, str)
+
+
 def test_how_a_shorter_secret_is_admitted_is_told_where_it_would_be() -> None:
-    short, too_short = refused(hs256, signing_secret=SECRET[:16]), refused(hs256, signing_secret=b"ab", short_secret=True)
+    short, too_short = (
+        refused(hs256, signing_secret=SECRET[:16]),
+        refused(hs256, signing_secret=b"ab", short_secret=True),
+    )
     nonce_key = refused(api, dpop_nonce_key=b"ab", proof_of_possession="dpop")
     assert "short_secret" in short.rule
     assert [error.rule.endswith("got 2") for error in (too_short, nonce_key)] == [True, True]

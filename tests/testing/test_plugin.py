@@ -198,13 +198,14 @@ def test_the_headers_carry_the_token() -> None:
 
 def test_it_imports_nothing_but_pytest_and_what_jwtgate_has_anyway() -> None:
     code = (
-        "import json, sys, jwtgate, pytest; before = set(sys.modules); import jwtgate.testing;"
-        "print(json.dumps(sorted(set(sys.modules) - before)))"
+        "import json, sys, pytest, jwt; from jwtgate import *; before = sorted(sys.modules);"
+        "import jwtgate.testing; print(json.dumps([before, sorted(sys.modules)]))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    brought = {name.partition(".")[0] for name in json.loads(done.stdout)}
-    assert brought - sys.stdlib_module_names == {"jwtgate"}
-    assert "jwtgate.tenant" not in json.loads(done.stdout)
+    before, after = json.loads(done.stdout)
+    brought = {name.partition(".")[0] for name in after} - {name.partition(".")[0] for name in before}
+    assert brought - sys.stdlib_module_names == set()
+    assert "jwtgate.tenant" not in after
 
 
 def test_a_run_that_does_not_ask_for_it_does_not_have_it() -> None:

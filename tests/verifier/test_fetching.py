@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from http.server import BaseHTTPRequestHandler
@@ -16,7 +19,7 @@ from jwtgate import ApiSettings, AsyncVerifier, Issuer, Verifier
 from jwtgate.core.effects import Fetch, FetchFailed
 from jwtgate.verifier.fetching import TOTAL_SECONDS, Body, Cut, failed
 from tests.loopback import JWKS, Answer, Clock, Drive, Origin, Tasks, Threads, both, trouble
-from tests.making import API, Issuing
+from tests.making import API, ISSUER, Issuing
 
 FETCH = Fetch("https://issuer.test/keys", 10)
 
@@ -121,3 +124,47 @@ def test_a_proxy_in_the_environment_is_used(origin: Origin, clock: Clock, monkey
     assert Threads.verify(Verifier(settings, clock=clock), issuing.token()).subject
     assert Tasks.verify(AsyncVerifier(settings, clock=clock), issuing.token()).subject
     assert origin.asked == {asked: 2}
+
+
+# --------------------------------------------------------------------------------------- what a first fetch still finds
+
+COLD = """
+import asyncio, sys, threading
+from jwtgate import ApiSettings, AsyncVerifier, Issuer
+
+url, token, named = sys.argv[1:]
+known = Issuer(url)
+issuers = {{"issuers": [known]}} if named else {{"resolver": lambda stated, request: known}}
+verifier = AsyncVerifier(ApiSettings(identifier="{api}", **issuers))
+on_the_loop = []
+
+def hear(event, arguments):
+    if event == "import" and threading.current_thread() is threading.main_thread():
+        on_the_loop.append(arguments[0])
+
+async def main():
+    sys.addaudithook(hear)
+    await verifier.verify(token)
+    found = [name for name in on_the_loop if name in sys.modules]
+    print(*(name for name in found if name.partition(".")[0] not in sys.stdlib_module_names))
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("named", ["1", ""], ids=["an issuer of the settings", "one that a resolver names"])
+def test_the_first_request_of_a_process_imports_no_library_in_the_event_loop(origin: Origin, named: str) -> None:
+    now = int(time.time())
+    token = origin.issuing.token(iat=now, exp=now + 60)
+    command = [sys.executable, "-c", COLD.format(api=API), origin.issuing.url, token, named]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr) == ("\n", "")
+
+
+def test_what_fetches_nothing_imports_no_client() -> None:
+    jwks = json.dumps({"keys": [Issuing().key().jwk()]})
+    issuer = f"Issuer({ISSUER!r}, jwks={jwks!r})"
+    made = f"AsyncVerifier(ApiSettings(identifier={API!r}, issuers=[{issuer}]))"
+    script = f"import sys; from jwtgate import *; {made}; print({{'httpx', 'anyio'}} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr) == ("set()\n", "")

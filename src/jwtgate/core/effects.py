@@ -1,12 +1,12 @@
 """All that the core may ask of the outside world: a document, an issuer's keys, who an issuer is, and the time.
 
-The core yields one of these values; a driver performs it and sends the answer back in, or throws `FetchFailed`.
+The core yields one of these values; a driver performs it and sends the answer back in, or throws `FetchFailed`. They
+are named tuples, which are made, and whose classes are imported, several times as fast as frozen dataclasses.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
@@ -40,37 +40,32 @@ class Moment(NamedTuple):
     monotonic: float
 
 
-@dataclass(frozen=True, slots=True)
-class Now:
+class Now(NamedTuple):
     """What time is it? Answered with a `Moment`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(NamedTuple):
     """octets: a document, decoded; cache_control: that header's value, empty where there is none."""
 
     octets: bytes
     cache_control: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Fetch:
+class Fetch(NamedTuple):
     """A JSON document, please. Answered with a `Document` of at most `limit` bytes after decoding."""
 
     url: str
     limit: int
 
 
-@dataclass(frozen=True, slots=True)
-class ReadFile:
+class ReadFile(NamedTuple):
     """A file, please. Answered with a `Document` of at most `limit` bytes."""
 
     path: str
     limit: int
 
 
-@dataclass(frozen=True, slots=True)
-class LoadKeys:
+class LoadKeys(NamedTuple):
     """Load these keys, or wait for the load that is under way: one for any number of askers. No answer.
 
     settled: the state's `settled` when the question arose. Where it is another one now, somebody else has had the
@@ -87,8 +82,7 @@ class LoadKeys:
     grace: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Settle:
+class Settle(NamedTuple):
     """Call `keys.settle(attempt)` while nobody else does. No answer."""
 
     keys: IssuerKeys
@@ -114,8 +108,7 @@ Memory = Literal["new", "seen", "full"]
 Resolver = Callable[[str, "Request | None"], "Issuer | Awaitable[Issuer | None] | None"]
 
 
-@dataclass(frozen=True, slots=True)
-class ResolveIssuer:
+class ResolveIssuer(NamedTuple):
     """Who is this issuer? Answered with what the resolver returns."""
 
     resolver: Resolver
@@ -123,8 +116,7 @@ class ResolveIssuer:
     request: Request | None
 
 
-@dataclass(frozen=True, slots=True)
-class Decrypt:
+class Decrypt(NamedTuple):
     """The content encryption key, please, from whoever keeps the private key.
 
     Answered with what `decrypt` returns, or with None where it raises ValueError: its key does not open this.

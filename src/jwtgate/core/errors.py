@@ -50,7 +50,7 @@ SHOWN = 100  # characters of foreign text in a log line
 
 def shown(value: object) -> str:
     """Foreign text for a log line: ASCII, quoted, at most 100 characters."""
-    text = ascii(value[: SHOWN + 1] if isinstance(value, str) else value)
+    text = ascii(value[:SHOWN] if isinstance(value, str) else value)
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "~"
 
 

@@ -278,6 +278,8 @@ _SENT: Final[Mapping[Cause | None, Sent]] = {
     Cause.LOGOUT_TOKEN: "logout_token",
 }
 
+_NO_REQUEST: Final = Request("", "", ())
+
 _ACCEPTED = "Nothing is wrong with this token: the API takes it."
 _UNDECIDED = (
     "Nothing is wrong as far as can be seen offline, but only the issuer's keys tell whether the signature is good.",
@@ -330,7 +332,7 @@ class _Notes:
 
     def read(self, request: Request) -> Credentials | None:
         """The credentials of a request."""
-        self.request = request if isinstance(request, Request) else Request("", "", ())
+        self.request = request if isinstance(request, Request) else _NO_REQUEST
         self.credentials = self.attempt(CREDENTIALS, credentials_of, request, self.settings, self.senders)
         return self.credentials
 

@@ -151,21 +151,25 @@ def sound_for(policy: Policy, profile: Profile) -> Sound:
         for name in required:
             if name not in claims:
                 return False
-        for name in _TEXTS:
-            if name in claims:
-                text = claims[name]
-                if type(text) is not str or not text:
-                    return False
-        if "azp" in claims and get("client_id", claims["azp"]) != claims["azp"]:
-            return False
         return (
-            _is_for(identifiers, get("aud"))
+            _are_texts(claims)
+            and ("azp" not in claims or get("client_id", claims["azp"]) == claims["azp"])
+            and _is_for(identifiers, get("aud"))
             and _is_scope(get("scope", ""))
             and ("permissions" not in claims or _are_names(claims["permissions"]))
             and ("cnf" not in claims or _is_binding(claims, policy, now))
         )
 
     return sound
+
+
+def _are_texts(claims: Mapping[str, Any]) -> bool:
+    for name in _TEXTS:
+        if name in claims:
+            text = claims[name]
+            if type(text) is not str or not text:
+                return False
+    return True
 
 
 def _is_for(identifiers: frozenset[str], audience: object) -> bool:

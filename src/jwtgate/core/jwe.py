@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Final
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
 
 from .compact import HEADER_DEPTH, HEADER_MEMBERS, KID_BYTES, Object, _json_object, _octets
 from .decryption_keys import ENCRYPTIONS, KEY_BITS, DecryptionKey
@@ -20,11 +21,17 @@ from .errors import (
     shown,
 )
 
+if TYPE_CHECKING:
+    from cryptography.exceptions import InvalidTag
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
 IV_BYTES, TAG_BYTES = 12, 16  # RFC 7518 section 5.3
 TRIED = 2  # keys, of a token that names none
 
 # Of other algorithms, or a compression (RFC 7516 section 4.1.3), by which a small token can fill the memory.
 _FOREIGN: Final = ("zip", "epk", "apu", "apv", "iv", "tag", "p2s", "p2c")
+_EXTENSIONS: Final = ("crit", "b64")
+_REFUSED: Final = frozenset((*_EXTENSIONS, *_FOREIGN))
 # RFC 7516 section 4.1. Anything else in the header may be a claim that is replicated there.
 _PARAMETERS: Final = frozenset(
     ("alg", "enc", "kid", "typ", "cty", "jku", "jwk", "x5u", "x5c", "x5t", "x5t#S256"),
@@ -119,28 +126,34 @@ def _check_header(header: Object, algorithms: Collection[str], encryptions: Coll
         if not isinstance(value, str) or value not in allowed:
             raise HeaderRejected(name, f"{' or '.join(allowed)} (RFC 8725 section 3.1)", value)
     for name in ("kid", "typ"):
-        value = header.get(name, "")
-        if not isinstance(value, str) or len(value.encode()) > KID_BYTES:
-            raise HeaderRejected(name, f"a string of at most {KID_BYTES} bytes", value)
-    # RFC 7516 section 4.1.13: an extension that is not understood must be refused, and none is understood here.
-    for name in ("crit", "b64"):
         if name in header:
-            raise HeaderRejected(name, "to be absent: no extension is understood here", header[name])
-    for name in _FOREIGN:
-        if name in header:
-            raise HeaderRejected(name, "to be absent: no compression, and no parameters of RSA-OAEP", header[name])
+            value = header[name]
+            if not isinstance(value, str) or len(value.encode()) > KID_BYTES:
+                raise HeaderRejected(name, f"a string of at most {KID_BYTES} bytes", value)
+    if not _REFUSED.isdisjoint(header):
+        raise _refused(header)
     # RFC 7519 section 5.2 asks for `cty: JWT`. Not every issuer writes it; what is inside is checked all the same.
     content = header.get("cty", "JWT")
     if not isinstance(content, str) or content.lower().removeprefix("application/") != "jwt":
         raise HeaderRejected("cty", "'JWT', or to be absent (RFC 7519 section 5.2)", content)
 
 
+def _refused(header: Object) -> HeaderRejected:
+    """Of a header with parameters that must be absent, the first."""
+    # RFC 7516 section 4.1.13: an extension that is not understood must be refused, and none is understood here.
+    for name in _EXTENSIONS:
+        if name in header:
+            return HeaderRejected(name, "to be absent: no extension is understood here", header[name])
+    name = next(name for name in _FOREIGN if name in header)
+    return HeaderRejected(name, "to be absent: no compression, and no parameters of RSA-OAEP", header[name])
+
+
 def _keys_for(kid: str | None, algorithm: str, keys: Sequence[DecryptionKey]) -> tuple[DecryptionKey, ...]:
     """By name; else those without one; and of a token that names none, the first."""
-    named = [key for key in keys if kid in (None, key.kid)] or [key for key in keys if key.kid is None]
+    named = [key for key in keys if kid is None or key.kid == kid] or [key for key in keys if key.kid is None]
     if not named:
         raise HeaderRejected("kid", f"one of {listed([key.kid for key in keys][:4]) or 'none'}", kid)
-    fitting = tuple(key for key in named if key.fits(algorithm))
+    fitting = tuple([key for key in named if key.fits(algorithm)])
     if not fitting:
         raise HeaderRejected("alg", " or ".join(sorted({key.algorithm or "" for key in named})), algorithm)
     return fitting[:TRIED]
@@ -186,18 +199,25 @@ def _asked(ask: Any, encrypted: Encrypted) -> Flow[bytes | None]:
 
 
 def _opened(content_key: bytes | None, encrypted: Encrypted) -> bytes | None:
-    from cryptography.exceptions import InvalidTag
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # a key has brought both
-
+    cipher, wrong_tag = _cipher()
     # RFC 7516 section 11.5: in place of a content encryption key that cannot be had, or has the wrong length, a random
     # one. So the same is done, and the same is said, wherever it fails; and it is drawn where nothing fails, too.
-    substitute = AESGCM.generate_key(8 * encrypted._size)
+    substitute = cipher.generate_key(8 * encrypted._size)
     if content_key is None or len(content_key) != encrypted._size:
         content_key = substitute
     try:
-        return AESGCM(content_key).decrypt(encrypted._iv, encrypted._sealed, encrypted._associated)
-    except InvalidTag:
+        return cipher(content_key).decrypt(encrypted._iv, encrypted._sealed, encrypted._associated)
+    except wrong_tag:
         return None
+
+
+@cache
+def _cipher() -> tuple[type[AESGCM], type[InvalidTag]]:
+    # A key has brought both.
+    from cryptography.exceptions import InvalidTag
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    return AESGCM, InvalidTag
 
 
 def _inner(plaintext: bytes) -> str:
@@ -214,6 +234,8 @@ def _inner(plaintext: bytes) -> str:
 
 def check_replicated(encrypted: Encrypted, claims: Mapping[str, Any]) -> None:
     """RFC 7519 section 5.3: claims that the header replicates must be the same inside. Raises ClaimRejected."""
+    if _PARAMETERS.issuperset(encrypted.header):
+        return
     for name, value in encrypted.replicated.items():
         if (name in _REPLICATED or name in claims) and (name not in claims or claims[name] != value):
             raise ClaimRejected(name, "the same in the JWE header as inside (RFC 7519 section 5.3)", value)

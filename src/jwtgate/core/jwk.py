@@ -15,7 +15,7 @@ from .compact import KID_BYTES, decode_base64url, parse_json
 from .errors import AmbiguousKey, BadSignature, HeaderRejected, UnknownKey, shown
 
 if TYPE_CHECKING:
-    from .signatures import Bind
+    from .signatures import Bind, Check
 
 RSA_BITS = (2_048, 8_192)  # RFC 7518 section 3.3 sets the lower; a verification's cost sets the upper
 PROOF_RSA_BITS = 4_096  # the same for the key of a DPoP proof, which a stranger brings with each request
@@ -28,8 +28,6 @@ _ROCA: Final = {
 }
 JWKS_KEYS = 100
 JWKS_DEPTH, JWKS_MEMBERS = 8, 4_000
-
-Check = Callable[[bytes, bytes], bool]  # (signing input, signature) -> is it this key's?
 
 
 class UnusableKey(ValueError):

@@ -122,8 +122,8 @@ class KeyState:
         return NEVER if self.keys is None else min(max(self.refresh_at, self.retry_at), self.loaded_at + HARD_AGE)
 
     def next_load(self, now: float) -> float:
-        """Seconds until it is."""
-        return max(0.0, self.retry_at - now, 0.0 if self.serving(now) is None else self.refresh_at - now)
+        """Seconds until it is. Of a set that serves nobody, the time to ask again is long past."""
+        return max(0.0, self.retry_at - now, self.refresh_at - now)
 
     def late(self, now: float) -> bool:
         """Has nobody asked for so long that a request for a known key should wait for the answer?

@@ -1,6 +1,6 @@
 """Signatures and public keys, by way of `cryptography`, whose import takes most of a start: only what needs a key does.
 
-All that verifications share is built here, once: paddings, hashes, curves. `jwk.import_cryptography` sees to it in time.
+All that verifications share is built here, once: paddings, hashes, curves. `jwk.import_cryptography` does so in time.
 """
 
 from __future__ import annotations

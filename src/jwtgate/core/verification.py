@@ -26,9 +26,10 @@ class ShortWay:
         self._known: Known = known_to(keys)
         self._check_revoked = senders.revocations.check
         # Where senders must prove something, a token alone is not enough. And where they may, a bound token must be
-        # remembered, or its signature would be verified once more by the flow.
-        may = bool(settings.possession.mechanisms)
-        self._closed: bool = senders.required or (may and not settings.token_memory_bytes)
+        # remembered, or its signature would be verified once more by the flow. What a resolver is to be asked about
+        # would be parsed twice.
+        twice = bool(settings.possession.mechanisms) and not settings.token_memory_bytes
+        self._closed: bool = senders.required or twice or settings.resolver is not None
 
     def __call__(self, token: str, wall: float, monotonic: float) -> AccessToken | None:
         """Who the token speaks for. None says nothing: the flow tells.
@@ -58,12 +59,12 @@ def verify_at_once(
         found = known.tokens.get(token, wall, monotonic)
         if found is not None:
             return found if monotonic < found.own.quiet_until else None
+        if settings.decryption_keys and token.count(".") == 4:
+            return None
         found = known.heads.recognise(token, wall, monotonic)
         if found is not None:
             known.tokens.keep(token, found, monotonic)
             return found
-        if settings.decryption_keys and token.count(".") == 4:
-            return None
     unverified = parse(token, settings.max_token_bytes)
     own = own_keys(unverified, keys)
     if own is None:

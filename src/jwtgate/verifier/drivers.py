@@ -34,7 +34,7 @@ from ..core.keys import IssuerKeys
 from ..core.request import Request
 from ..core.status import Status
 from .driver import Driver, Outcome
-from .fetching import TOTAL_SECONDS, Body, Cut, failed, options, prepare, read_file, tls
+from .fetching import TOTAL_SECONDS, Body, Cut, failed, import_client, options, read_file, tls
 from .flights import LONGEST_FLIGHT, Flight
 from .watching import log_refusal
 
@@ -45,6 +45,7 @@ T = TypeVar("T")
 
 CLOSING_SECONDS = 1.0  # that `close` waits for what it has broken off
 ASYNC_HERE = "must not be async here: that needs an AsyncVerifier"
+FETCHED = ("metadata", "jwks_uri")  # sources of keys
 SHORTEST_ALARM = 1.0  # seconds between two looks at whether keys are due
 
 
@@ -405,6 +406,10 @@ class AsyncVerifier(Driver["asyncio.Task[None]"]):
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
+    def _begin(self) -> None:
+        if self.settings.resolver is not None or any(keys.source in FETCHED for keys in self._keys.values()):
+            import_client()  # here, where nobody waits: with the first fetch, a whole event loop would
+
     async def _told(self, flow: Flow[AccessToken]) -> AccessToken:
         try:
             return self._accept(await self._drive(flow))
@@ -504,7 +509,6 @@ class AsyncVerifier(Driver["asyncio.Task[None]"]):
 
     async def _get(self, effect: Fetch) -> Document:
         deadline = time.monotonic() + TOTAL_SECONDS
-        await asyncio.to_thread(prepare)  # long work, once, and not on the event loop
         own = nullcontext(self._http) if self._http else await _client()
         async with own as client, client.stream("GET", effect.url, **options()) as response:
             body = Body(response, effect, deadline)
@@ -536,7 +540,7 @@ class AsyncVerifier(Driver["asyncio.Task[None]"]):
 
 
 async def _client() -> Any:
-    context = await asyncio.to_thread(tls)  # as long
+    context = await asyncio.to_thread(tls)  # long work, once, and not on the event loop
     import httpx
 
     return httpx.AsyncClient(verify=context)

@@ -26,15 +26,16 @@ CONNECT_SECONDS, TOTAL_SECONDS = 3.0, 5.0  # of one document
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "Connection": "close"}
 
 
-# What an asynchronous client imports when it is made or used first, and so in the midst of an event loop.
-_IMPORTED_LATE = ("httpx", "httpcore", "anyio._backends._asyncio")
+# The last two are what httpx imports itself when an asynchronous client is made, and when it is used first.
+_CLIENT = ("httpx", "httpcore", "anyio._backends._asyncio")
 
 
-@functools.cache
-def prepare() -> None:
-    """Import what a fetch by a task needs. For a thread beside the event loop, which it would hold up for 0.1 s."""
-    for name in _IMPORTED_LATE:
-        with suppress(ImportError):  # another version may keep it elsewhere: then it is late, and nothing worse
+def import_client() -> None:
+    """Import now what the first fetch of a task would import. It would keep its event loop for 0.1 s; and a thread
+    beside it would keep it too, for 5 ms again and again.
+    """
+    for name in _CLIENT:
+        with suppress(ImportError):  # another version may have it elsewhere: then it comes late, and nothing is worse
             importlib.import_module(name)
 
 
