@@ -3,6 +3,7 @@
 # No `from __future__ import annotations` here: FastAPI reads the annotations of routes inside tests.
 
 import asyncio
+import inspect
 import json
 import logging
 import re
@@ -10,12 +11,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any
 
 import httpx
 import pytest
-from fastapi import APIRouter, Depends, FastAPI, Response, Security, WebSocket
+from fastapi import APIRouter, Depends, FastAPI, Header, Response, Security, WebSocket
 from fastapi.openapi.models import OpenAPI
 from fastapi.requests import HTTPConnection, Request
 from fastapi.responses import PlainTextResponse, RedirectResponse, StreamingResponse
@@ -559,6 +560,7 @@ def overridden(app: FastAPI, gate: Gate) -> FastAPI:
 
     app.get("/write", dependencies=[gate.requires("write:messages")])(lambda: "in")
     app.get("/words", dependencies=[Security(gate.authenticate, scopes=["write:messages"])])(lambda: "in")
+    app.get("/any", dependencies=[gate.requires()])(lambda: "in")
     return app
 
 
@@ -572,8 +574,80 @@ def test_a_token_put_in_by_a_test_is_asked_for_what_the_route_requires(
 
 def test_an_override_that_gives_no_token_opens_nothing(overridden: FastAPI, get: Any, gate: Gate) -> None:
     overridden.dependency_overrides[gate.authenticate] = lambda: None
-    assert answered(talk(overridden, "http", "/read", [])) == BARE
+    assert [answered(talk(overridden, "http", path, [])) for path in ("/read", "/any")] == [BARE, BARE]
     assert get("/optional").json() == "nobody"
+
+
+def test_an_override_that_gives_an_error_refuses(overridden: FastAPI, get: Any, gate: Gate) -> None:
+    overridden.dependency_overrides[gate.authenticate] = lambda: InsufficientScope(("x",))
+    assert [get(path).status_code for path in ("/read", "/any", "/optional")] == [403, 403, 403]
+
+
+def test_a_gate_is_one_dependency_until_it_may_be_overridden(gate: Gate) -> None:
+    admitted = gate.requires("read:messages").dependency
+    assert list(inspect.signature(admitted).parameters) == ["connection", "names", "response"]
+    assert gate.authenticate is gate.authenticate
+    assert list(inspect.signature(admitted).parameters) == ["connection", "token"]
+
+
+@pytest.fixture
+def counted(app: FastAPI, gate: Gate) -> list[str]:
+    """What is opened and closed while a route is asked, behind several gates, that shares with an override."""
+    events: list[str] = []
+
+    async def session(events_: Annotated[list[str], Depends(lambda: events)]) -> AsyncIterator[list[str]]:
+        events_.append("opened")
+        yield events_
+        events_.append("closed")
+
+    @app.get("/in/{name}", dependencies=[gate.requires(), gate.requires("read:messages")])
+    async def read(
+        session: Annotated[list[str], Depends(session)], token: Annotated[AccessToken, gate.requires("read:messages")]
+    ) -> str:
+        session.append("answered")
+        return token.subject
+
+    app.state.session = session
+    return events
+
+
+@pytest.mark.parametrize("asked_before", [False, True])
+def test_an_override_has_dependencies_of_its_own_and_shares_those_of_the_route(
+    app: FastAPI, get: Any, gate: Gate, token: AccessToken, reader: Headers, counted: list[str], asked_before: bool
+) -> None:
+    if asked_before:
+        assert [get("/in/x", headers=headers).status_code for headers in (reader, {})] == [200, 401]
+        counted.clear()
+
+    async def someone(
+        name: str, x_user: Annotated[str, Header()], session: Annotated[list[str], Depends(app.state.session)]
+    ) -> AccessToken:
+        session.append(f"{x_user} of {name}")
+        return token
+
+    app.dependency_overrides[gate.authenticate] = someone
+    assert get("/in/x").status_code == 422
+    counted.clear()
+    assert get("/in/x", headers={"X-User": "me"}).json() == token.subject
+    assert counted.count("opened") == 1
+    assert list(dict.fromkeys(counted)) == ["opened", "me of x", "answered", "closed"]
+
+
+def test_without_its_override_a_route_is_closed_again(
+    overridden: FastAPI, get: Any, gate: Gate, token: AccessToken, reader: Headers
+) -> None:
+    overridden.dependency_overrides[gate.authenticate] = lambda: token
+    assert get("/read").status_code == 200
+    overridden.dependency_overrides.clear()
+    assert answered(talk(overridden, "http", "/read", [])) == BARE
+    assert get("/read", headers=reader).status_code == 200
+
+
+def test_an_override_of_something_else_changes_nothing(
+    overridden: FastAPI, get: Any, gate: Gate, reader: Headers, nobody: Headers
+) -> None:
+    overridden.dependency_overrides[Gate(gate.settings, verifier=gate.verifier).authenticate] = lambda: None
+    assert statuses(get, "/read", {}, nobody, reader) == [401, 403, 200]
 
 
 # --- refusals that the application raises -------------------------------------------------------------------
@@ -933,9 +1007,11 @@ def test_gates_of_two_settings_look_twice_and_a_store_that_they_share_takes_the_
 # --- OpenAPI --------------------------------------------------------------------------------------------------
 
 
-def described(**settings: Any) -> dict[str, Any]:
+def described(*, overridable: bool = False, **settings: Any) -> dict[str, Any]:
     """The document of an app with an open route and several behind a gate that knows nothing of the app."""
     gate = Gate(ApiSettings(**{"identifier": IDENTIFIER, "permissions": PERMISSIONS, **settings}))
+    if overridable:
+        assert gate.authenticate.scheme_name
     app = FastAPI()
     own: dict[int | str, dict[str, Any]] = {403: {"description": "Ask the team"}}
     app.get("/open")(lambda: "in")
@@ -945,7 +1021,7 @@ def described(**settings: Any) -> dict[str, Any]:
     app.get("/optional", dependencies=[gate.requires("read:messages", optional=True)])(lambda: "in")
     app.get("/words", dependencies=[Security(gate.authenticate, scopes=["other"])])(lambda: "in")
     router = APIRouter(dependencies=[gate.requires("read:messages")])
-    router.get("/levels", dependencies=[gate.requires("write:messages")])(lambda: "in")
+    router.get("/levels", dependencies=[gate.requires("write:messages", "read:messages")])(lambda: "in")
     app.include_router(router)
     document = app.openapi()
     assert app.openapi() == document
@@ -971,6 +1047,10 @@ def test_each_route_names_what_it_requires(document: dict[str, Any]) -> None:
         "/words": [{NAME: ["other"]}],
         "/levels": [{NAME: ["read:messages", "write:messages"]}],
     }
+
+
+def test_the_document_is_the_same_where_the_gate_may_be_overridden(document: dict[str, Any]) -> None:
+    assert described(overridable=True, domain=["login.example.com", "tenant.eu.auth0.com"]) == document
 
 
 def test_each_route_behind_a_gate_lists_its_refusals(document: dict[str, Any]) -> None:

@@ -167,8 +167,8 @@ def lone_authorization(headers: Any) -> str | None:
 
     Of nearly every request that is all there is to look at. None says nothing: the whole request does.
     """
-    if not isinstance(headers, list | tuple):
-        return None  # what can be read but once is left to be read as a whole
+    if not isinstance(headers, list):
+        return None  # what could be read but once is left to be read as a whole
     found = None
     for name, value in headers:
         length = len(name)  # most names differ in it already

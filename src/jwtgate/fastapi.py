@@ -116,12 +116,14 @@ class Gate:
         scope = connection.scope
         scope[_GATE] = self
         # What the app has for its exceptions: the same mapping for every request, looked into when one is raised.
-        self._answer_in(scope["starlette.exception_handlers"][0])
+        handlers = scope["starlette.exception_handlers"][0]
+        if AuthError not in handlers:
+            self._answer_in(handlers)
 
     def _answer_in(self, handlers: MutableMapping[Any, Any]) -> None:
         # A handler of the app's own goes before, for the base of all our errors too.
-        if AuthError not in handlers and JwtGateError not in handlers:
-            handlers[AuthError] = self._answer
+        if JwtGateError not in handlers:
+            handlers.setdefault(AuthError, self._answer)
 
     async def _answer(self, connection: HTTPConnection, error: AuthError) -> App | None:
         """An exception handler. The app has only one: it asks the gate that this request stands at."""
@@ -232,8 +234,6 @@ class _Admitted(SecurityBase):
             self._gate._stand_at(connection)  # what was put in place of `authenticate` has not done it
         else:
             token = await self._authenticate(connection, **solved)
-        if token is not None and self._requirement is None:
-            return token
         # Only an override gives None where credentials are not optional, and that must not open the route.
         outcome = MissingCredentials("no token was given to the gate") if token is None else token
         return admit(outcome, self._requirement, optional=self._optional)

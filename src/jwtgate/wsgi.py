@@ -159,7 +159,7 @@ def outcome_of(environ: WSGIEnvironment, verifier: Verifier) -> Outcome:
     known = recall(environ, verifier.settings)
     if known is not None:
         return known
-    # Of nearly every request this one line is all there is to look at. PEP 3333: repeats are joined in it.
+    # Of nearly every request this one line is all there is to look at. Servers join repeats in it with a comma.
     line = None if "HTTP_DPOP" in environ else environ.get("HTTP_AUTHORIZATION")
     outcome = None if line is None else verifier.glance(line)
     if outcome is None:

@@ -23,7 +23,7 @@ from jwtgate.core.settings import ApiSettings, Issuer
 from jwtgate.core.snapshot import Kept, write_snapshot
 from jwtgate.core.values import ALGORITHMS, MAX_LEEWAY, check_url
 from tests.making import API, ISSUER, NOW, SECRET, Issuing, signing_key
-from tests.sealing import pem, private_key
+from tests.sealing import pem, private_jwk, private_key
 
 DOMAIN = "tenant.eu.auth0.com"
 TENANT = f"https://{DOMAIN}/"
@@ -661,6 +661,11 @@ def test_no_secret_is_shown() -> None:
         ),
         ("certificate_header", {"certificate_header": "Client-Cert"}),
         ("certificate_header", {"trusted_proxies": ["::1"], "certificate_header": "X_Cert"}),
+        (
+            "certificate_header",
+            {"trusted_proxies": ["::1"], "certificate_header": "X_Cert", "proof_of_possession": "mtls"},
+        ),
+        ("proxy_headers", {"trusted_proxies": ["::1"], "proxy_headers": "Forwarded"}),
         ("certificate_header", {"trusted_proxies": ["::1"], "certificate_header": "Client-Cert"}),
         ("trusted_proxies", {"trusted_proxies": ["::1"]}),
         ("trusted_proxies", {"trusted_proxies": ["0.0.0.0/0"], "proxy_headers": ["Forwarded"]}),
@@ -718,10 +723,39 @@ def test_given_keys_may_be_a_snapshot_and_are_those_of_this_issuer() -> None:
     assert (error.setting, "'https://c.test/'" in error.rule) == ("jwks", True)
 
 
-def test_limits_are_just_what_they_say() -> None:
-    assert api(token_lifetime=10**10).token_lifetime == 10**10
-    assert refused(api, token_lifetime=10**10 + 1).setting == "token_lifetime"
-    assert api(token_memory_bytes=0).token_memory_bytes == 0
+@pytest.mark.parametrize(
+    ("setting", "limit", "beyond"),
+    [
+        ("token_lifetime", 1, 0),
+        ("token_lifetime", 10**10, 10**10 + 1),
+        ("token_memory_bytes", 0, -1),
+        ("dpop_window", 1, 0),
+        ("dpop_nonce_lifetime", 10, 9),
+        ("revocation_delay", 0.1, 0.099),
+        ("revocation_delay", 3_600, 3_601),
+    ],
+)
+def test_a_limit_is_just_what_it_says(setting: str, limit: float, beyond: float) -> None:
+    assert getattr(api(**{setting: limit}), setting) == limit
+    assert refused(api, **{setting: beyond}).setting == setting
+
+
+def test_what_contradicts_itself_is_shown() -> None:
+    both = refused(api, signing_algorithms=["RS256", "HS256"], signing_secret=SECRET)
+    assert (both.setting, both.actual) == ("signing_algorithms", ["HS256", "RS256"])
+    alone = refused(api, trusted_proxies=["::1"])
+    assert (alone.setting, alone.actual) == ("trusted_proxies", ("::1",))
+
+
+def test_all_public_key_algorithms_may_be_taken_together() -> None:
+    algorithms = ALGORITHMS - {"HS256"}
+    assert api(signing_algorithms=sorted(algorithms)).policies[TENANT].algorithms == algorithms
+
+
+def test_a_key_for_an_algorithm_that_is_not_taken_opens_nothing() -> None:
+    key = private_jwk(alg="RSA-OAEP-512")
+    assert api(decryption_keys=key).keys_for_decryption[0].algorithm == "RSA-OAEP-512"
+    assert refused(api, decryption_keys=key, encryption_algorithms=["RSA-OAEP"]).setting == "decryption_keys"
 
 
 def test_what_is_wrong_with_the_settings_of_the_environment_is_told_as_of_any_others() -> None:

@@ -25,6 +25,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -34,7 +35,7 @@ from mutmut.state import state
 
 from tests.mutation.trial import ASKED, NO_TESTS, TOLD, function_of
 
-TESTED_FOR: Final = 4.0  # seconds: of other modules, tests are chosen until they would take so long
+TESTED_FOR: Final = 2.0  # seconds: of other modules, tests are chosen until they would take so long
 TESTED_BY: Final = 60  # of them, at least
 PATIENCE: Final = 5.0, 10.0  # seconds, and times as long as ever, that tests may take; six times that on the wall
 MEMORY: Final = 4_000_000_000  # bytes: a mutant may ask for all that there is
@@ -42,8 +43,13 @@ MEMORY: Final = 4_000_000_000  # bytes: a mutant may ask for all that there is
 
 @dataclass
 class Seen:
-    """What one run of all tests without a mutant shows. by, of functions: the numbers of the tests that come by."""
+    """What one run of all tests without a mutant shows.
 
+    by, of functions: the numbers of the tests that come by; failing: tests that notice what is not there, and so are
+    left out. Some look at the frames of a call, and mutmut puts one of its own between any two.
+    """
+
+    failing: list[str] = field(default_factory=list)
     seconds: dict[int, float] = field(default_factory=dict)
     by: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
 
@@ -77,9 +83,10 @@ class Forked:
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         imported = sorted(state()._stats)
         seen = self._look(session.items)
+        _forget()
         gc.freeze()  # else each fork would look through, and thereby copy, all that is here
         with self._told.open("w", encoding="utf-8") as told:
-            print(json.dumps(imported), file=told)
+            print(json.dumps([imported, seen.failing]), file=told)
             for name, code in self._try_all(session.items, seen):
                 print(json.dumps([name, code]), file=told, flush=True)
         return True
@@ -91,10 +98,12 @@ class Forked:
             began = time.perf_counter()
             item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
             seen.seconds[number] = time.perf_counter() - began
+            if self._failed:
+                seen.failing.append(item.nodeid)
+                self._failed.clear()
+                continue
             for function in state()._stats:
                 seen.by[function].append(number)
-        if self._failed:
-            raise pytest.UsageError("tests fail without any mutant:\n" + "\n".join(self._failed))
         set_mutant_under_test("")
         return seen
 
@@ -152,6 +161,16 @@ class Forked:
         if code:
             self._noticing[function_of(fork.mutant)][fork.failed()] += 1
         return fork.mutant, code
+
+
+def _forget() -> None:
+    """What the core remembers of the run without a mutant: else a mutant would not be asked again."""
+    for found in gc.get_objects():
+        if type(found) is _Cached and found.__module__.startswith("jwtgate."):
+            found.cache_clear()
+
+
+_Cached: Final = type(lru_cache(len))
 
 
 def _limit(seconds: float) -> None:

@@ -1,8 +1,9 @@
-"""What the run of mutmut is prepared with, and what is made of it; the run itself takes too long for every change."""
+"""How a trial of mutants is prepared, and what is made of it; that of all modules takes too long for every change."""
 
 from __future__ import annotations
 
-import tomllib
+import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,11 @@ from tests.mutation.trial import (
     UNTRIED,
     Counts,
     Known,
+    Mutants,
     Survivor,
     Trial,
     known_survivors,
-    prepare,
+    try_out,
     without_prose,
 )
 
@@ -61,13 +63,45 @@ def test_what_is_left_alone_changes_nothing_else(module: Path) -> None:
     assert prepared.replace(f"  {LEFT_ALONE}", "") == source
 
 
-def test_the_working_copy_says_what_is_to_be_changed_and_what_is_to_notice(tmp_path: Path) -> None:
-    prepare(tmp_path, ["pem", "paths"], ["tests/core/test_pem.py"], anew=True)
-    told = tomllib.loads((tmp_path / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["mutmut"]
-    assert told["only_mutate"] == ["src/jwtgate/core/pem.py", "src/jwtgate/core/paths.py"]
-    assert told["pytest_add_cli_args_test_selection"] == ["tests/core/test_pem.py"]
-    assert told["process_isolation"] == "forkserver"
-    assert all((tmp_path / "tests" / "core" / name).exists() for name in ("test_pem.py", "test_paths.py"))
+def test_a_mutant_is_named_and_told_by_the_line_that_differs() -> None:
+    text = """
+def x_cut__mutmut_orig(text: str, most: int = 5) -> str:
+    return text[:most]
+
+
+class Cutter:
+    def xǁCutterǁcut__mutmut_orig(self) -> str:
+        return (
+            cut(self.text)
+        )
+
+    def xǁCutterǁcut__mutmut_1(self) -> str:
+        return (
+            cut(None)
+        )
+
+
+def x_cut__mutmut_12(text: str, most: int = 6) -> str:
+    return text[:most]
+"""
+    mutants = Mutants.of("pem", text)
+    assert mutants.names == ["jwtgate.core.pem.x_cut__mutmut_12", "jwtgate.core.pem.xǁCutterǁcut__mutmut_1"]
+    found = [mutants.survivor(name) for name in mutants.names]
+    assert [(one.module, one.before, one.after) for one in found] == [
+        ("pem", "def cut(text: str, most: int = 5) -> str:", "def cut(text: str, most: int = 6) -> str:"),
+        ("pem", "cut(self.text)", "cut(None)"),
+    ]
+
+
+def test_one_module_is_tried_from_end_to_end(tmp_path: Path) -> None:
+    pytest.importorskip("mutmut")
+    said: list[str] = []
+    trial = try_out(["pem"], tmp_path / "copy", 1, said.append, own=True)
+    assert trial.total.all > 10
+    assert (trial.unexplained, trial.total.killed_part, len(said)) == ([], 1.0, 2)
+    trial.write(tmp_path / "results.json")
+    written = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
+    assert (written["killed"], written["counts"].keys(), written["survivors"]) == (1.0, {"pem"}, [])
 
 
 @pytest.mark.parametrize("known", known_survivors(), ids=lambda known: known.before)
@@ -89,7 +123,7 @@ def test_what_cannot_be_tried_is_neither_killed_nor_timed_out() -> None:
     assert NO_TESTS not in KILLED | TIMED_OUT
 
 
-@pytest.mark.parametrize(("codes", "part"), [([1, 1, 24, 0], 0.75), ([33], 0.0), ([1], 1.0), ([], 1.0)])
+@pytest.mark.parametrize(("codes", "part"), [([1, 1, -signal.SIGXCPU, 0], 0.75), ([33], 0.0), ([1], 1.0), ([], 1.0)])
 def test_what_no_test_comes_by_has_survived(codes: list[int], part: float) -> None:
     counts = Counts()
     for code in codes:

@@ -29,7 +29,8 @@ HERE: Final = Path(__file__).parent
 MUTANT: Final = "MUTANT_UNDER_TEST"  # mutmut's
 ORIGINAL: Final = "__mutmut_orig"
 ASKED: Final = "JWTGATE_MUTANTS_ASKED"  # a file: {"names": [mutant, …], "own": {module: [test file, …]}, "jobs": 1}
-TOLD: Final = "JWTGATE_MUTANTS_TOLD"  # a file of lines: [function that was called at import, …], and [mutant, exit code]
+TOLD: Final = "JWTGATE_MUTANTS_TOLD"  # a file of lines: [[function called at import, …], [failing test, …]], then
+# for each mutant [its name, the exit code of its tests]
 STATS: Final = "stats"  # for mutmut, the name of the mutant that is none, and counts who is called
 LEFT_ALONE: Final = "# pragma: no mutate"
 
@@ -211,7 +212,8 @@ class Mutants:
     def survivor(self, mutant: str) -> Survivor:
         name = mutant.rpartition(".")[2]
         original = function_of(name) + ORIGINAL
-        texts = [self.functions[one].replace(one, name) for one in (original, name)]
+        plain = function_of(name).removeprefix("x_").rpartition("ǁ")[2]
+        texts = [self.functions[one].replace(one, plain) for one in (original, name)]
         return Survivor(mutant, self.module, *_difference(*(text.splitlines() for text in texts)))
 
 
@@ -227,20 +229,25 @@ def _difference(before: Sequence[str], after: Sequence[str]) -> tuple[str, str]:
 # ------------------------------------------------------------------------------------------------------------- the run
 
 
-# What is tried out by the tests of another module.
-_TRIED_WITH: Final = {
-    "decryption_keys": "jwe",
-    "environment": "settings",
-    "possession": "settings",
-    "remembered": "heads",
-    "resource_server": "settings",
-    "values": "settings",
+# What is tried out by the tests of another module, too.
+_TRIED_WITH: Final[Mapping[str, Sequence[str]]] = {
+    "decryption_keys": ["jwe"],
+    "environment": ["settings"],
+    "flow": ["verification"],
+    "heads": ["verification"],
+    "keys": ["resolver", "verification"],
+    "known": ["verification"],
+    "possession": ["settings"],
+    "remembered": ["heads", "verification"],
+    "resource_server": ["settings"],
+    "signatures": ["jwk"],
+    "values": ["settings"],
 }
 
 
 def own_tests(module: str) -> list[str]:
-    named = [f"tests/core/test_{name}.py" for name in (module, _TRIED_WITH.get(module, module))]
-    return [test for test in dict.fromkeys(named) if (ROOT / test).exists()]
+    named = [f"tests/core/test_{name}.py" for name in (module, *_TRIED_WITH.get(module, ()))]
+    return [test for test in named if (ROOT / test).exists()]
 
 
 def try_out(
@@ -254,41 +261,47 @@ def try_out(
     mutants = {module: Mutants.of(module, text) for module, text in texts.items()}
     names = [name for module in modules for name in mutants[module].names]
     tests = sorted({test for module in modules for test in own_tests(module)}) if own else ["tests/core"]
-    codes, imported = _in_forks(folder, names, tests, jobs)
-    left = [name for name in names if codes[name] in (SURVIVED, NO_TESTS)]
-    again = [name for name in left if function_of(name) in imported]
+    met = _in_forks(folder, names, tests, jobs)
+    left = [name for name in names if met.codes[name] in (SURVIVED, NO_TESTS)]
+    again = [name for name in left if function_of(name) in met.imported]
     tell(f"{len(names)} mutants, {len(left)} survived in a fork; {len(again)} of them are tried alone")
-    codes |= {name: _alone(folder, name) for name in again}
+    tell(f"left out, as they fail without a mutant: {', '.join(met.failing) or 'no tests'}")
+    codes = met.codes | {name: _alone(folder, name, met.failing) for name in again}
     untried = [name for name, code in codes.items() if code in UNTRIED]
     if untried:
         raise RuntimeError(f"tests could not be run: {untried}")
     return _trial(mutants, codes)
 
 
-def _in_forks(folder: Path, names: Sequence[str], tests: Sequence[str], jobs: int) -> tuple[dict[str, int], list[str]]:
-    """The exit codes of all mutants' tests, and the functions that were called while modules were imported."""
+@dataclass(frozen=True)
+class Met:
+    """How mutants have met their tests in forks.
+
+    codes: by mutant; imported: functions that were called while modules were imported; failing: tests that fail
+    without a mutant.
+    """
+
+    codes: dict[str, int]
+    imported: Sequence[str]
+    failing: Sequence[str]
+
+
+def _in_forks(folder: Path, names: Sequence[str], tests: Sequence[str], jobs: int) -> Met:
     asked, told = folder / "asked.json", folder / "told.json"
     own = {module: own_tests(module) for module in {name.split(".")[2] for name in names}}
     asked.write_text(json.dumps({"names": names, "own": own, "jobs": jobs}), encoding="utf-8")
-    where = {ASKED: str(asked), TOLD: str(told)}
-    done = _pytest(folder, {**where, MUTANT: STATS}, "-p", "tests.mutation.forked", *_LEFT_OUT, *tests)
-    if done.returncode not in (0, 5):
+    where = {ASKED: str(asked), TOLD: str(told), MUTANT: STATS}
+    done = _pytest(folder, where, "-p", "tests.mutation.forked", *tests)
+    if not told.exists():
         raise RuntimeError(f"the run ended with {done.returncode}: {(done.stdout + done.stderr)[-4_000:]}")
-    imported, *codes = map(json.loads, told.read_text(encoding="utf-8").splitlines())
-    return dict(codes), imported
+    (imported, failing), *codes = map(json.loads, told.read_text(encoding="utf-8").splitlines())
+    return Met(dict(codes), imported, failing)
 
 
-def _alone(folder: Path, name: str) -> int:
+def _alone(folder: Path, name: str, failing: Sequence[str]) -> int:
     """The exit code of a mutant's own tests in a new process: what is called while modules are imported shows there."""
     tests = own_tests(name.split(".")[2]) or ["tests/core"]
-    return _pytest(folder, {MUTANT: name}, "-x", *_LEFT_OUT, *tests).returncode
-
-
-# They look at the frames of a call, and mutmut puts one of its own between any two.
-_LEFT_OUT: Final = [
-    "--deselect=tests/core/test_binding.py::test_a_refusal_keeps_no_frames_in_which_the_token_stands",
-    "--deselect=tests/core/test_settings.py::test_a_short_secret_is_admitted_by_name_and_with_a_warning",
-]
+    return _pytest(folder, {MUTANT: name}, "-x", *(f"--deselect={test}" for test in failing), *tests).returncode
 
 
 def _pytest(folder: Path, environment: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -223,6 +223,7 @@ class Report:
 
 
 MET: Final = Report(True)
+SHORT: Final = 256  # characters: a longer name is not remembered
 
 
 class Requirement:
@@ -459,13 +460,15 @@ def _requirement(value: Requirement | str) -> Requirement:
         return value
     if callable(value):
         raise SettingsError("requirement", "is called first, requires(…), and its answer decorates", value)
-    return _plain(value) if type(value) is str else _Names(None, _scope_names("requirement", (value,)))
+    return _plain_once(value) if type(value) is str and len(value) <= SHORT else _plain(value)
 
 
-@lru_cache(maxsize=1_024)
 def _plain(name: str) -> Requirement:
-    """The same for every `token.require("…")` in an endpoint: looked at once."""
     return _Names(None, _scope_names("requirement", (name,)))
+
+
+# `token.require("…")` in an endpoint has the same name in every request.
+_plain_once = lru_cache(maxsize=1_024)(_plain)
 
 
 def _scope_names(what: str, names: Sequence[object]) -> tuple[str, ...]:
