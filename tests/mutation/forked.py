@@ -2,8 +2,9 @@
 
 To start pytest anew for each mutant takes a second or more, and most mutants fall at the first test, within
 milliseconds. So tests are collected once and run once without a mutant, which tells by which functions each of them
-comes and how long it takes, and has the keys made that tests share. Each mutant then gets a fork of that process, and
-in it the tests that come by: those of its own module first, then the quickest.
+comes and how long it takes. Each mutant then gets a fork of the process that has collected them, and in it the tests
+that come by: those that noticed another mutant of the same function first, then those of its own module, then the
+quickest.
 
 A fork cannot show what another function would have done while modules were imported: such functions are named, so that
 what survives there can be tried in a process of its own.
@@ -24,8 +25,7 @@ import signal
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -50,8 +50,8 @@ class Seen:
     """
 
     failing: list[str] = field(default_factory=list)
-    seconds: dict[int, float] = field(default_factory=dict)
-    by: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    seconds: list[float] = field(default_factory=list)
+    by: dict[str, list[int]] = field(default_factory=dict)
 
     def time(self, tests: Sequence[int]) -> float:
         return sum(self.seconds[number] for number in tests)
@@ -83,7 +83,7 @@ class Forked:
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         imported = sorted(state()._stats)
         seen = self._look(session.items)
-        _forget()
+        set_mutant_under_test("")
         gc.freeze()  # else each fork would look through, and thereby copy, all that is here
         with self._told.open("w", encoding="utf-8") as told:
             print(json.dumps([imported, seen.failing]), file=told)
@@ -92,19 +92,30 @@ class Forked:
         return True
 
     def _look(self, items: Sequence[pytest.Item]) -> Seen:
+        """In a fork of its own: the core remembers much, and a mutant would not be asked again."""
+        noted = self._told.with_suffix(".seen")
+        child = os.fork()
+        if child == 0:
+            try:
+                noted.write_text(json.dumps(asdict(self._run_all(items))), encoding="utf-8")
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        return Seen(**json.loads(noted.read_text(encoding="utf-8")))
+
+    def _run_all(self, items: Sequence[pytest.Item]) -> Seen:
         seen = Seen()
         for number, (item, following) in enumerate(itertools.zip_longest(items, items[1:])):
             state()._stats.clear()
             began = time.perf_counter()
             item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
-            seen.seconds[number] = time.perf_counter() - began
+            seen.seconds.append(time.perf_counter() - began)
             if self._failed:
                 seen.failing.append(item.nodeid)
                 self._failed.clear()
                 continue
             for function in state()._stats:
-                seen.by[function].append(number)
-        set_mutant_under_test("")
+                seen.by.setdefault(function, []).append(number)
         return seen
 
     def _try_all(self, items: Sequence[pytest.Item], seen: Seen) -> Iterator[tuple[str, int]]:
@@ -161,16 +172,6 @@ class Forked:
         if code:
             self._noticing[function_of(fork.mutant)][fork.failed()] += 1
         return fork.mutant, code
-
-
-def _forget() -> None:
-    """What the core remembers of the run without a mutant: else a mutant would not be asked again."""
-    for found in gc.get_objects():
-        if type(found) is _Cached and found.__module__.startswith("jwtgate."):
-            found.cache_clear()
-
-
-_Cached: Final = type(lru_cache(len))
 
 
 def _limit(seconds: float) -> None:

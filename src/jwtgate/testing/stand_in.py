@@ -214,6 +214,7 @@ def standing_in(
     _standing.append(stand_in)
     # From outside: what production runs has no door for this.
     IssuerKeys.find = _find  # type: ignore[method-assign]
+    IssuerKeys.find_at_once = _find_at_once  # type: ignore[method-assign]
     IssuerKeys.refresh = _refresh  # type: ignore[method-assign]
     IssuerKeys.ready = _ready  # type: ignore[method-assign]
     # What was verified with the one kind of keys is not remembered with the other.
@@ -224,6 +225,7 @@ def standing_in(
         _standing.remove(stand_in)
         if not _standing:
             IssuerKeys.find = _find_really  # type: ignore[method-assign]
+            IssuerKeys.find_at_once = _find_at_once_really  # type: ignore[method-assign]
             IssuerKeys.refresh = _refresh_really  # type: ignore[method-assign]
             IssuerKeys.ready = _ready_really  # type: ignore[method-assign]
             del IssuerKeys.in_use  # type: ignore[misc]
@@ -231,6 +233,7 @@ def standing_in(
 
 _standing: list[StandIn] = []  # in this process, oldest first
 _find_really = IssuerKeys.find
+_find_at_once_really = IssuerKeys.find_at_once
 _refresh_really = IssuerKeys.refresh
 _ready_really = IssuerKeys.ready
 
@@ -245,6 +248,13 @@ def _find(self: IssuerKeys, token: Unverified) -> Flow[VerificationKey]:
     if keys is not None:
         return keys.find(token.kid, token.algorithm, self.issuer.url)
     return (yield from _find_really(self, token))
+
+
+def _find_at_once(self: IssuerKeys, token: Unverified, now: float) -> VerificationKey | None:
+    keys = _stood_in(self)
+    if keys is not None:
+        return keys.find(token.kid, token.algorithm, self.issuer.url)
+    return _find_at_once_really(self, token, now)
 
 
 def _refresh(self: IssuerKeys, now: float) -> LoadKeys | None:
