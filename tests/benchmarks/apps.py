@@ -1,4 +1,4 @@
-"""The same API in each framework: one route for anybody, one for whoever has a token, and the same answer.
+"""The same API in each framework: a route for anybody, another for whoever has a token, and the same answer.
 
 Each is made in a process of its own, whose environment says what its issuer's keys are.
 """
@@ -20,6 +20,27 @@ def _settings() -> ApiSettings:
     return settings(issuer=Issuer(ISSUER, jwks=json.loads(os.environ[KEYS])))
 
 
+def _side_by_side(unguarded: Any, guarded: Any) -> Any:
+    """Two apps of one route each: in one, a router would look at the one route before it looks at the other."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await (unguarded if scope.get("path") == "/open" else guarded)(scope, receive, send)
+
+    return app
+
+
+def _open_fastapi() -> Any:
+    from fastapi import FastAPI
+
+    app = FastAPI()
+
+    @app.get("/open")
+    async def unprotected() -> dict[str, list[str]]:
+        return BODY
+
+    return app
+
+
 def fastapi() -> Any:
     from fastapi import FastAPI
 
@@ -27,15 +48,11 @@ def fastapi() -> Any:
 
     app, gate = FastAPI(), Gate(_settings())
 
-    @app.get("/open")
-    async def unprotected() -> dict[str, list[str]]:
-        return BODY
-
     @app.get("/guarded")
     async def protected(token: Annotated[AccessToken, gate.requires()]) -> dict[str, list[str]]:
         return BODY
 
-    return app
+    return _side_by_side(_open_fastapi(), app)
 
 
 def auth0() -> Any:
@@ -51,15 +68,11 @@ def auth0() -> Any:
 
     app, gate = FastAPI(), Auth0FastAPI(domain=DOMAIN, audience=API, custom_fetch=fetch)
 
-    @app.get("/open")
-    async def unprotected() -> dict[str, list[str]]:
-        return BODY
-
     @app.get("/guarded")
     async def protected(claims: Annotated[Any, Depends(gate.require_auth())]) -> dict[str, list[str]]:
         return BODY
 
-    return app
+    return _side_by_side(_open_fastapi(), app)
 
 
 def starlette() -> Any:
@@ -79,7 +92,8 @@ def starlette() -> Any:
     async def protected(request: Request) -> JSONResponse:
         return JSONResponse(BODY)
 
-    return Starlette(routes=[Route("/open", unprotected), Route("/guarded", protected)])
+    unguarded, guarded = (Starlette(routes=[Route(*one)]) for one in (("/open", unprotected), ("/guarded", protected)))
+    return _side_by_side(unguarded, guarded)
 
 
 def asgi() -> Any:
@@ -91,13 +105,7 @@ def asgi() -> Any:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": OCTETS})
 
-    protected = JwtGateMiddleware(unprotected, _settings())
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        # What is open does not pass through the middleware at all.
-        await (unprotected if scope.get("path") == "/open" else protected)(scope, receive, send)
-
-    return app
+    return _side_by_side(unprotected, JwtGateMiddleware(unprotected, _settings()))
 
 
 def flask() -> Any:

@@ -26,7 +26,18 @@ from tests.serving import ROOT, environment, wait_for
 UVICORN: Final = "uvicorn --factory tests.benchmarks.apps:{app} --port {port} --no-access-log --log-level warning"
 # One worker that keeps connections, as behind a proxy.
 GUNICORN: Final = "gunicorn tests.benchmarks.apps:{app}() -b 127.0.0.1:{port} -k gthread --threads 1 --keep-alive 60"
-SERVERS: Final = {"fastapi": UVICORN, "starlette": UVICORN, "asgi": UVICORN, "flask": GUNICORN, "auth0": UVICORN}
+# `pip install 'uvicorn[standard]'` brings a parser and an event loop in C; of `pip install uvicorn` both are Python's.
+PLAIN: Final = f"{UVICORN} --http h11 --loop asyncio"
+SERVERS: Final = {
+    "fastapi": UVICORN,
+    "fastapi-plain": PLAIN,
+    "starlette": UVICORN,
+    "starlette-plain": PLAIN,
+    "asgi": UVICORN,
+    "asgi-plain": PLAIN,
+    "flask": GUNICORN,
+    "auth0": UVICORN,
+}
 KINDS: Final = ("open", "cold", "warm")
 
 
@@ -37,7 +48,7 @@ class Scale:
     rounds: int = 24
     size: int = 320
     others: bool = True
-    frameworks: Sequence[str] = ("fastapi", "starlette", "asgi", "flask")
+    frameworks: Sequence[str] = tuple(name for name in SERVERS if name != "auth0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +71,7 @@ def served(app: str) -> Iterator[Served]:
         log = Path(home) / "log"
         with log.open("wb") as output:
             child = subprocess.Popen(
-                plain.command(*SERVERS[app].format(app=app, port=port).split()),
+                plain.command(*SERVERS[app].format(app=app.partition("-")[0], port=port).split()),
                 cwd=ROOT,
                 env=environment() | {apps.KEYS: json.dumps(material.jwks("RS256"))},
                 stdin=subprocess.DEVNULL,

@@ -25,7 +25,7 @@ WITH_BENCH = "pip install -e '.[bench]' installs the libraries that are compared
 # What needs those, or is left out of a smoke test for its time.
 NOT_IN_QUICK = {
     "cold.auth0",
-    *(row for row in ROWS if row.startswith(("http.fastapi", "http.starlette", "http.auth0"))),
+    *(row for row in ROWS if row.startswith(("http.fastapi", "http.starlette", "http.asgi-plain", "http.auth0"))),
 }
 
 

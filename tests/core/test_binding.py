@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import dataclasses
 import itertools
 from typing import Any
 
@@ -21,6 +23,7 @@ from jwtgate import (
 )
 from jwtgate.core.binding import CLOCKS, PROOFS_PER_KEY, Senders
 from jwtgate.core.effects import Memory, RememberProof
+from jwtgate.core.errors import InvalidProof, ProofReplayed, TooManyProofs
 from jwtgate.core.examination import examine_request
 from jwtgate.core.flow import authenticate, authenticate_token
 from jwtgate.core.keys import keys_of
@@ -332,7 +335,37 @@ def test_what_the_store_says_is_final(reply: Any, expected: str) -> None:
     assert len(asked.digest) == 32
 
 
+def test_a_proof_that_is_not_remembered_is_refused_by_its_data() -> None:
+    sent, settings = request(KEY_TOKEN, HOLDER.proof("GET", URL, KEY_TOKEN, jti="same")), api("dpop")
+    for reply, kind, data in (
+        ("seen", ProofReplayed, {"part": "jti", "actual": "same"}),
+        ("full", TooManyProofs, {"part": "jwk", "actual": HOLDER.jkt, "limit": PROOFS_PER_KEY}),
+    ):
+        flow = authenticate(sent, settings, keys_of(settings))
+        effect: Any = next(flow)
+        while not isinstance(effect, RememberProof):
+            effect = flow.send(MOMENT)
+        with pytest.raises(kind) as refused:
+            flow.send(reply)
+        assert {name: getattr(refused.value, name) for name in data} == data
+
+
+def test_a_proof_for_another_token_is_refused() -> None:
+    with pytest.raises(InvalidProof) as refused:
+        ask(request(KEY_TOKEN, HOLDER.proof("GET", URL, BOTH_TOKEN)), api("dpop"))
+    assert refused.value.part == "ath"
+
+
 # --- nonces ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_certificate_of_a_trusted_proxys_header_counts() -> None:
+    settings = api("mtls", trusted_proxies=["10.0.0.1"], certificate_header="Client-Cert")
+    line = ("Client-Cert", f":{base64.b64encode(HOLDER.certificate).decode()}:")
+    sent = request(CERTIFICATE_TOKEN, client="10.0.0.1")
+    sent = dataclasses.replace(sent, headers=[*sent.headers, line])
+    assert answer(sent, settings) == "200"
+    assert answer(dataclasses.replace(sent, client="10.0.0.2"), settings) == "CertificateRejected DPoP"
 
 
 def test_with_a_nonce_key_the_client_is_given_a_nonce_and_then_let_in() -> None:
@@ -354,6 +387,17 @@ def test_a_nonce_of_another_api_with_the_same_key_is_not_taken() -> None:
     assert nonce is not None
     with pytest.raises(NonceRequired):
         ask(request(KEY_TOKEN, HOLDER.proof("GET", URL, KEY_TOKEN, nonce.current(NOW))), several)
+
+
+def test_a_nonce_is_of_one_identifier_or_of_several_in_their_order() -> None:
+    def nonce(identifier: Any) -> str:
+        nonces = Senders(dataclasses.replace(api("dpop", dpop_nonce_key=SECRET), identifier=identifier)).nonces
+        assert nonces is not None
+        return nonces.current(NOW)
+
+    assert nonce("ab") == nonce("ab") == nonce(["ab"])
+    assert nonce(["a", "b"]) == nonce(("a", "b"))
+    assert len({nonce(given) for given in ("ab", ["a", "b"], ["b", "a"], "a")}) == 4
 
 
 # --- the public URL --------------------------------------------------------------------------------------------------

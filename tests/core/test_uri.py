@@ -273,6 +273,14 @@ def test_a_long_text_costs_no_more_than_its_length(text: str) -> None:
     assert time.perf_counter() - began < 2
 
 
+def test_a_name_has_its_longest() -> None:
+    longest = ".".join(["a" * 63, "b" * 63, "c" * 63, "d" * 63])
+    assert len(longest) == 255
+    assert normalised(f"https://{longest}/|") == f"https://{longest}/%7C"
+    with pytest.raises(ValueError, match="name of more"):
+        normalised(f"https://{longest}d/|")
+
+
 def test_a_label_and_a_path_have_their_longest() -> None:
     for good, bad in (("a" * 63, "a" * 64), ("é" * 20, "é" * 64), ("a." + "b" * 63, "a." + "b" * 64)):
         assert normalised(f"https://{good}.test/|").endswith("/%7C")

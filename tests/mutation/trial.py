@@ -237,7 +237,7 @@ _TRIED_WITH: Final[Mapping[str, Sequence[str]]] = {
     "heads": ["verification"],
     "keys": ["resolver", "verification"],
     "known": ["verification"],
-    "possession": ["settings"],
+    "possession": ["binding"],
     "remembered": ["heads", "verification"],
     "resource_server": ["settings"],
     "signatures": ["jwk"],
