@@ -49,7 +49,8 @@ def change(data: bytes, random: Random) -> bytes:
     """The input with one to four changes."""
     pieces: Pieces = _PIECE.findall(data) or [b""]
     for _ in range(random.choice((1, 1, 1, 2, 4))):
-        pieces = random.choice(CHANGES)(pieces, random) or [b""]
+        # Cut each time: repeats of repeats would fill the memory.
+        pieces = random.choice(CHANGES)(pieces, random)[:LONGEST] or [b""]
     return b"".join(pieces)[:LONGEST]
 
 
