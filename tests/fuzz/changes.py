@@ -99,7 +99,8 @@ def leave_out(pieces: Pieces, random: Random) -> Pieces:
 
 def repeat(pieces: Pieces, random: Random) -> Pieces:
     span = _span(pieces, random)
-    return _with(pieces, span, pieces[span] * random.choice(REPEATS))
+    repeated = pieces[span]
+    return _with(pieces, span, repeated * min(random.choice(REPEATS), LONGEST // (len(repeated) or 1) + 1))
 
 
 def copy(pieces: Pieces, random: Random) -> Pieces:
