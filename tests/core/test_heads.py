@@ -140,6 +140,13 @@ def test_any_claims_are_answered_the_same(changes: dict[str, Any]) -> None:
     both_ways(ISSUING.rfc9068_token(**changes))
 
 
+@pytest.mark.parametrize("number", [10**400, -(10**400)])
+@pytest.mark.parametrize("name", ["exp", "iat", "nbf"])
+def test_a_number_beyond_all_floats_is_no_date(name: str, number: int) -> None:
+    found = both_ways(ISSUING.token(**{name: number}), api(leeway=0.5))
+    assert found[0].__name__ == "ClaimRejected"
+
+
 GOOD = ISSUING.token()
 HEAD, BODY, SIGNATURE = GOOD.split(".")
 LATIN = b'{"iss":"\xff"}'

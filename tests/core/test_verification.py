@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from jwtgate import AccessToken, ApiSettings, AuthError, DecryptionKey, Issuer
+from jwtgate import AccessToken, ApiSettings, AuthError, DecryptionKey, InsufficientScope, Issuer, authenticated
 from jwtgate.core.binding import Senders
 from jwtgate.core.effects import Moment
+from jwtgate.core.errors import UntrustedIssuer
 from jwtgate.core.flow import authenticate_token
 from jwtgate.core.keys import Keyring, keys_of
 from jwtgate.core.known import known_to
@@ -155,6 +156,24 @@ def test_a_good_token_is_remembered_whichever_way_it_was_verified() -> None:
     keys = keys_of(PLAIN)
     known = known_to(keys)
     for number, token in enumerate([GOOD, ISSUING.token(sub="another")], 1):
-        verify_at_once(token, keys, known, *MOMENT)
+        verify_at_once(token, keys, *MOMENT)
         assert len(known.tokens) == number
     assert at_once(GOOD, keys, LATER)[3] == LATER.wall
+
+
+def test_a_token_that_was_decided_at_once_can_be_asked_for_more() -> None:
+    token = ISSUING.token(auth_time=int(NOW) - 80, scope="a")
+    found = ShortWay(PLAIN, keys_of(PLAIN), Senders(PLAIN))(token, *MOMENT)
+    assert found is not None
+    assert found.allows("a", authenticated(max_age=60))
+    assert not found.allows(authenticated(max_age=40))
+    with pytest.raises(InsufficientScope) as refused:
+        found.require("b")
+    assert refused.value.refusal is not None
+
+
+@pytest.mark.parametrize("stated", ["https://other.test/", ["x"], None, 7])
+def test_an_issuer_that_is_not_trusted_is_told_as_it_was_stated(stated: Any) -> None:
+    with pytest.raises(UntrustedIssuer) as refused:
+        ShortWay(PLAIN, keys_of(PLAIN), Senders(PLAIN))(ISSUING.token(iss=stated), *MOMENT)
+    assert refused.value.actual == stated

@@ -9,7 +9,7 @@ import pytest
 
 from jwtgate import AccessToken, ApiSettings, AsyncVerifier, AuthError, Issuer, Request, Verifier
 from tests.loopback import Clock
-from tests.making import API, ISSUER, NOW, Issuing, base64url
+from tests.making import API, ISSUER, NOW, Issuing, base64url, segment
 
 ISSUING = Issuing()
 OTHER = Issuing(url="https://other.test/")
@@ -30,6 +30,9 @@ LINES: list[Any] = [
     f"Bearer {ISSUING.token(aud='https://another.test/')}",
     f"Bearer {ISSUING.token(cnf={'jkt': 'A' * 43})}",
     f"Bearer {OTHER.token()}",
+    f"Bearer {HEAD}.{segment('{')}.{SIGNATURE}",
+    f"Bearer {HEAD}.{BODY[:-1]}*.{SIGNATURE}",
+    f"Bearer {segment('{')}.{BODY}.{SIGNATURE}",
     "Bearer opaque",
     "Bearer é.é.é",
     "Bearer " + "a" * 100_000,
@@ -60,6 +63,9 @@ class Calls:
 def shown(found: AccessToken | AuthError) -> Any:
     if isinstance(found, AccessToken):
         return found.claims, found.raw, found.checked_at
+    # What led to it holds the token, and an outcome is kept with its request.
+    assert found.__traceback__ is None
+    assert found.__context__ is None
     return type(found), str(found), found.refusal
 
 

@@ -31,6 +31,12 @@ def answer(error: E, settings: ApiSettings, scheme: str | None = None) -> E:
     return error
 
 
+def parting(error: E, settings: ApiSettings, scheme: str | None = None) -> E:
+    """As `answer`, and without what led to it: those frames hold the token, and an outcome is kept with its request."""
+    error.__context__ = None
+    return answer(error, settings, scheme).with_traceback(None)
+
+
 def refusal_of(error: AuthError, settings: ApiSettings, scheme: str | None = None) -> Refusal:
     """What the client is told: as it was first worked out, or worked out now."""
     if error.refusal is None:

@@ -1,7 +1,8 @@
 """All that the core may ask of the outside world: a document, an issuer's keys, who an issuer is, and the time.
 
 The core yields one of these values; a driver performs it and sends the answer back in, or throws `FetchFailed`. They
-are named tuples, which are made, and whose classes are imported, several times as fast as frozen dataclasses.
+are named tuples, which are made, and whose classes are imported, several times as fast as frozen dataclasses. What kind
+of effect one is, its class alone says: tuples compare by their fields, and `NOW`, which has none, is as false as `()`.
 """
 
 from __future__ import annotations

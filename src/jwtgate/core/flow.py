@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .access import AccessToken
 from .binding import Senders
-from .challenge import answer
+from .challenge import parting
 from .compact import Signed, Unverified, parse
 from .effects import NOW, Flow, Moment
 from .errors import AuthError, InvalidRequest
@@ -38,8 +38,7 @@ def authenticate(
         sender = yield from senders.check(claims, credentials, request, now)
         return AccessToken(signed, policy, settings, now, raw=token, sender=sender)
     except AuthError as error:
-        # Without the frames below: they hold the token, and an outcome is kept with its request.
-        raise answer(error, settings, used_scheme(credentials, request, settings)).with_traceback(None) from None
+        raise parting(error, settings, used_scheme(credentials, request, settings)) from None
 
 
 def authenticate_token(
@@ -56,7 +55,7 @@ def authenticate_token(
         senders.check_bare(signed.claims)
         return AccessToken(signed, policy, settings, now, raw=token)
     except AuthError as error:
-        raise answer(error, settings).with_traceback(None) from None
+        raise parting(error, settings) from None
 
 
 def check_token(
@@ -72,8 +71,7 @@ def check_token(
     and the time, seconds since the epoch, at which it was good.
     """
     now = (yield NOW) if moment is None else moment
-    known = known_to(keys)
-    found = verify_at_once(token, keys, known, now.wall, now.monotonic)
+    found = verify_at_once(token, keys, now.wall, now.monotonic)
     if not isinstance(found, Verified):
         found = yield from _wait_for(found, token, keys, now, request)
         now = yield NOW

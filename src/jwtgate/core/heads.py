@@ -144,7 +144,8 @@ def sound_for(policy: Policy, profile: Profile) -> Sound:
         expires, issued, subject = get("exp"), get("iat"), get("sub")
         if type(expires) is not int or type(issued) is not int or type(subject) is not str or not subject:
             return False
-        if not (now < expires + leeway and 0 <= issued <= now + leeway and 0 <= expires <= LATEST):
+        # The range first: a larger number is no float, and `leeway` may be one.
+        if not (0 <= expires <= LATEST and now < expires + leeway and 0 <= issued <= now + leeway):
             return False
         if expires - issued > longest or not _UNUSUAL.isdisjoint(claims):
             return False

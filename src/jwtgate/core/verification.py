@@ -10,7 +10,7 @@ from .errors import HeaderRejected
 from .heads import Verified, usual_for
 from .jwk import VerificationKey
 from .keys import IssuerKeys, Keyring
-from .known import Known, known_to
+from .known import known_to
 from .profiles import PROFILES, profile_of
 from .settings import ApiSettings
 
@@ -18,12 +18,11 @@ from .settings import ApiSettings
 class ShortWay:
     """The way of nearly every bearer's token. What is decided here, the flow would decide, in the same words."""
 
-    __slots__ = ("_check_revoked", "_closed", "_keys", "_known", "_settings")
+    __slots__ = ("_check_revoked", "_closed", "_keys", "_settings")
 
     def __init__(self, settings: ApiSettings, keys: Keyring, senders: Senders) -> None:
         self._settings: ApiSettings = settings
         self._keys: Keyring = keys
-        self._known: Known = known_to(keys)
         self._check_revoked = senders.revocations.check
         # Where senders must prove something, a token alone is not enough. And where they may, a bound token must be
         # remembered, or its signature would be verified once more by the flow. What a resolver is to be asked about
@@ -38,22 +37,20 @@ class ShortWay:
         """
         if self._closed:
             return None
-        found = verify_at_once(token, self._keys, self._known, wall, monotonic)
+        found = verify_at_once(token, self._keys, wall, monotonic)
         if type(found) is not Verified or "cnf" in found.signed.claims:
             return None
         self._check_revoked(found.signed.claims)
         return AccessToken(found.signed, found.own.policy, self._settings, wall, token)
 
 
-def verify_at_once(
-    token: str, keys: Keyring, known: Known, wall: float, monotonic: float
-) -> Verified | Unverified | None:
+def verify_at_once(token: str, keys: Keyring, wall: float, monotonic: float) -> Verified | Unverified | None:
     """A token with all checks of the token itself but revocation, and remembered; or as far as nothing is waited for.
 
     Unverified: its issuer, or that issuer's keys, are to be asked for. None: keys are due, beside a token that is
     remembered; or it is encrypted. Raises an AuthError.
     """
-    settings = keys.settings
+    settings, known = keys.settings, known_to(keys)
     # Of a longer one the length alone is told: to look for it would cost as much.
     if type(token) is str and len(token) <= settings.max_token_bytes:
         found = known.tokens.get(token, wall, monotonic)

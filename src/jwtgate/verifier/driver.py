@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from ..core.access import AccessToken
 from ..core.binding import Senders
-from ..core.challenge import answer
+from ..core.challenge import parting
 from ..core.effects import Document, FetchFailed, Flow, LoadKeys, Moment, Now, ReadFile, Settle, Trouble
 from ..core.errors import AuthError, SettingsError, StoreUnavailable
 from ..core.events import KeysRestored, PlainHttp, SnapshotTrouble
@@ -123,13 +123,12 @@ class Driver(Generic[R]):
             if len(token) > self.settings.max_token_bytes or not is_token(token):
                 return None
             self._watch.refused(error)
-            # Without its frames: they hold the token, and an outcome is kept with its request.
-            return answer(error, self.settings, "Bearer").with_traceback(None)
+            return parting(error, self.settings, "Bearer")
         if found is not None:
             self._count_accepted()
         return found
 
-    def _known(self, token: str) -> AccessToken | None:
+    def _verify_at_once(self, token: str) -> AccessToken | None:
         """Who a bare token speaks for, if that can be told at once. Raises an AuthError, as `verify` does."""
         clock = self._clock
         try:
@@ -137,7 +136,7 @@ class Driver(Generic[R]):
         except AuthError as error:
             self._watch.refused(error)
             log_refusal(error)
-            raise answer(error, self.settings).with_traceback(None) from None
+            raise parting(error, self.settings) from None
         if found is not None:
             self._count_accepted()
         return found

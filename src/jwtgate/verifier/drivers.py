@@ -66,7 +66,7 @@ class Verifier(Driver[Cut]):
 
     def verify(self, token: str) -> AccessToken:
         """Who this token speaks for. Raises an AuthError."""
-        known = self._known(token)
+        known = self._verify_at_once(token)
         if known is not None:
             return known
         return self._told(authenticate_token(token, self.settings, self._keys, self._senders, self._moment()))
@@ -83,7 +83,7 @@ class Verifier(Driver[Cut]):
             )
         except AuthError as error:
             self._watch.refused(error)
-            return error
+            return error.with_traceback(None)  # its frames hold the request
 
     def explain(
         self, token: str, requirement: Requirement | str | None = None, *, offline: bool = False
@@ -312,7 +312,7 @@ class AsyncVerifier(Driver["asyncio.Task[None]"]):
 
     async def verify(self, token: str) -> AccessToken:
         """Who this token speaks for. Raises an AuthError."""
-        known = self._known(token)
+        known = self._verify_at_once(token)
         if known is not None:
             return known
         return await self._told(authenticate_token(token, self.settings, self._keys, self._senders, self._moment()))
@@ -329,7 +329,7 @@ class AsyncVerifier(Driver["asyncio.Task[None]"]):
             )
         except AuthError as error:
             self._watch.refused(error)
-            return error
+            return error.with_traceback(None)  # its frames hold the request
 
     async def explain(
         self, token: str, requirement: Requirement | str | None = None, *, offline: bool = False
