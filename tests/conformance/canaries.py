@@ -255,7 +255,10 @@ def _of_settings(watch: Watch) -> list[Wrap]:
 
 def passwords_of(url: str) -> list[str]:
     """Those in a store's URL, as they stand there and as they are meant."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return []
     named = [value for name, value in parse_qsl(parts.query) if name.endswith("password")]
     return [form for password in (parts.password or "", *named) for form in {password, unquote(password)}]
 

@@ -100,6 +100,72 @@ def test_a_proof_is_checked_in_the_same_way_when_its_key_is_known() -> None:
     assert len(known.heads) == 1
 
 
+def test_the_key_of_a_proof_that_held_is_kept_under_its_head() -> None:
+    known, sent = rules(), proof()
+    check(sent, of=known)
+    kept = known.heads.get(sent.partition(".")[0])
+    assert kept is not None
+    assert (kept.thumbprint, kept.algorithm) == (JKT, "ES256")
+
+
+@pytest.mark.parametrize(
+    ("values", "request_", "told"),
+    [
+        ((), {}, ("DPoP", None, 0)),
+        ((proof(), proof()), {}, ("DPoP", None, 2)),
+        ((f"{proof()},{proof()}, ",), {}, ("DPoP", None, 3)),
+        ((proof(htm="POST"),), {}, ("htm", "'GET'", "POST")),
+        ((proof(htu="https://b.test/"),), {"url": f"{URL}?a=b?c"}, ("htu", repr(URL), "https://b.test/")),
+        ((proof(of={"typ": "JWT"}),), {}, ("typ", "dpop+jwt", "JWT")),
+        ((proof(of={"crit": ["x"]}),), {}, ("crit", None, ["x"])),
+        ((made_by("ES384"),), {}, ("alg", "ES256", "ES384")),
+        ((f"{proof()}=",), {}, ("proof", None, "signature")),
+        (("a.b.c",), {}, ("proof", None, "header")),
+        (("undefined",), {}, ("proof", None, "an opaque token")),
+        ((proof(of={"jwk": {"kty": "oct"}}),), {}, ("jwk", None, "oct")),
+        ((proof(iat=True),), {}, ("iat", None, True)),
+        ((proof(iat=1),), {}, ("iat", None, 1)),
+        ((proof(iat=1),), {}, ("iat", f"after {NOW - WINDOW - LEEWAY:.0f}, at most {NOW + LEEWAY:.0f}", 1)),
+        ((proof(jti=""),), {}, ("jti", None, "")),
+        ((proof(jti=7),), {}, ("jti", None, 7)),
+        ((proof(jti="j" * 300),), {}, ("jti", None, "j" * 300)),
+        ((proof(htm=7),), {}, ("htm", None, 7)),
+        ((proof(htu=7),), {}, ("htu", None, 7)),
+        ((proof(htm="G" * 300),), {}, ("htm", None, "G" * 300)),
+        ((proof(ath="x"),), {}, ("ath", None, "x")),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) and len(value) == 3 else "",
+)
+def test_a_refusal_tells_what_was_expected_and_what_was_found(
+    values: tuple[str, ...], request_: dict[str, Any], told: tuple[str, str | None, Any]
+) -> None:
+    error, (part, expected, actual) = refused(*values, **request_), told
+    assert error.part == part
+    assert isinstance(error.expected, str)
+    assert expected in (error.expected, None)
+    # What another function said of it is told in words.
+    in_words = part in ("proof", "jwk")
+    assert error.actual == actual or (in_words and actual in error.actual)
+
+
+def test_a_nonce_that_is_not_ours_is_told() -> None:
+    error = refused(proof(nonce="x"), of=rules(nonces=NONCES))
+    assert (error.part, error.actual) == ("nonce", "x")
+
+
+@pytest.mark.parametrize("limit", [4, 5])
+def test_heads_are_forgotten_by_halves_and_a_long_one_is_never_kept(limit: int) -> None:
+    heads, kept = Heads(limit), read_proof_key(JWK, "ES256")
+    for name in "abcd":
+        heads.keep(name, kept)
+    assert ("".join(name for name in "abcde" if heads.get(name)), len(heads)) == ("abcd", 4)
+    heads.keep("e", kept)
+    assert "".join(name for name in "abcde" if heads.get(name)) == "cde"
+    heads.keep("x" * HEAD_SIZE, kept)
+    heads.keep("y" * (HEAD_SIZE + 1), kept)
+    assert (heads.get("x" * HEAD_SIZE), heads.get("y" * (HEAD_SIZE + 1))) == (kept, None)
+
+
 @pytest.mark.parametrize("algorithm", sorted(ASYMMETRIC))
 def test_each_algorithm_holds_where_it_is_allowed_and_nowhere_else(algorithm: str) -> None:
     jwk = public_members(signing_key(KIND_OF[algorithm]).private)
@@ -568,6 +634,17 @@ def part_at(now: float) -> str:
 )
 def test_the_proof_is_for_the_token_that_was_sent(ath: object) -> None:
     assert part(proof(ath=ath)) == "ath"
+
+
+LONG_TOKEN = f"{TOKEN}." + "Az09-_" * 40
+
+
+@pytest.mark.parametrize("ath", [LONG_TOKEN, [LONG_TOKEN], {"a": LONG_TOKEN}])
+def test_a_token_in_place_of_its_hash_is_not_told(ath: object) -> None:
+    error = refused(proof(ath=ath), token=LONG_TOKEN)
+    assert LONG_TOKEN[:12] not in f"{error}{error.actual}"
+    hashed = hashlib.sha512(TOKEN.encode()).hexdigest()
+    assert refused(proof(ath=hashed)).actual == hashed
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from .nonces import Nonces
 from .uri import same_target
 
 PROOF_SIZE: Final = 8_192  # characters
+LONGEST_HASH: Final = 128  # characters: SHA-512 in hexadecimal
 NAME_BYTES: Final = 256  # of jti and htm: RFC 9449 section 11.1 warns of "unnecessarily large" ones
 LATEST: Final = 253_402_300_799  # the last second of the year 9999
 
@@ -234,4 +235,7 @@ def _check_token(ath: object, token: str) -> None:
     # RFC 9449 section 4.2: base64url, without padding, of the SHA-256 of the token's ASCII.
     digest = sha256(token.encode()).digest()
     if ath != b2a_base64(digest, newline=False).translate(_TO_BASE64URL, b"=").decode("ascii"):
-        raise InvalidProof("ath", "the hash of the access token that was sent", ath)
+        # A client may have sent the token itself in place of its hash: that must not stand in a log.
+        is_hash = ath is None or (isinstance(ath, str) and len(ath) <= LONGEST_HASH)
+        actual = ath if is_hash else f"{type(ath).__name__} that is no hash"
+        raise InvalidProof("ath", "the hash of the access token that was sent", actual)
