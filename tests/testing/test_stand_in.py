@@ -16,6 +16,7 @@ from jwtgate.core.values import ALGORITHMS, PROFILES
 from jwtgate.tenant import Tenant
 from jwtgate.testing import StandIn, standing_in
 from jwtgate.testing.signing import opened
+from tests.loopback import JWKS, Clock, Origin, Tasks, Threads
 
 IDENTIFIER = "https://api.test/"
 IDP = "https://idp.example/realms/api"
@@ -236,6 +237,14 @@ def test_an_issuer_that_nobody_stands_in_for_keeps_its_keys(tenant: Tenant, veri
         assert verify(settings, own).issuer == other.issuer
         with pytest.raises(UnknownKey):
             verify(settings, issuer.token(claims={"iss": other.issuer}))
+
+
+@pytest.mark.parametrize("kind", [Threads, Tasks])
+def test_the_keys_of_an_issuer_that_nobody_stands_in_for_are_fetched(tenant: Tenant, origin: Origin, kind: Any) -> None:
+    with standing_in(api(), tenant):
+        verifier = kind.make(origin.settings(), clock=Clock())
+        assert kind.verify(verifier, origin.issuing.token()).issuer == origin.issuing.url
+    assert origin.asked[JWKS] == 1
 
 
 def test_a_shared_secret_stays_what_it_is(tenant: Tenant, verify: Verify) -> None:

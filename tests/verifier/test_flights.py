@@ -9,12 +9,12 @@ from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
 
-from jwtgate import ApiSettings, Issuer
-from jwtgate.core.effects import LoadKeys
+from jwtgate import ApiSettings, AsyncVerifier, Issuer
+from jwtgate.core.effects import LoadKeys, Moment
 from jwtgate.core.keys import IssuerKeys, keys_of
 from jwtgate.verifier.flights import AT_ONCE, LONGEST_FLIGHT, Flight, Flights
 from tests.loopback import PATIENCE
-from tests.making import API, ISSUER, MOMENT, Issuing, drive
+from tests.making import API, ISSUER, MOMENT, NOW, Issuing, drive
 
 MANY = 4 * AT_ONCE + 3
 
@@ -209,3 +209,18 @@ def test_a_flight_that_never_lands_is_waited_for_no_longer_than_the_longest(flig
     finally:
         loop.close()
     assert not flight.landed.done()
+
+
+def test_a_load_under_way_does_not_make_keys_serve_for_longer() -> None:
+    for keys in (cold_keys(), loaded_keys()):
+        until = keys.serves_until
+        Flights().board(LoadKeys(keys, keys.state.settled), Moment(NOW, max(until - 1, 0.0)))
+        assert keys.quiet_until == keys.serves_until == until
+
+
+def test_a_task_whose_question_somebody_else_had_answered_goes_on_at_once() -> None:
+    verifier = AsyncVerifier(ApiSettings(identifier=API, issuers=[Issuer(ISSUER)]))
+    keys = verifier._keys[ISSUER]
+    drive(keys.load(keys.begin(), MOMENT), documents=Issuing().documents())
+    asyncio.run(verifier._perform(LoadKeys(keys, keys.state.settled - 1, urgent=True)))
+    assert verifier.counters().loads == 0
