@@ -51,6 +51,45 @@ def refused(bearer: AccessToken, *requirements: Requirement | str) -> Insufficie
 # ----------------------------------------------------------------------------------------------------------- the token
 
 
+def test_a_token_keeps_the_text_that_it_came_in() -> None:
+    bearer = token()
+    known = (bearer._signed, bearer._policy, bearer._settings, NOW)
+    assert AccessToken(*known).raw == bearer.raw
+    assert AccessToken(*known, "a.b.c.d.e").raw == "a.b.c.d.e"  # of the signed token in it, which it was not sent as
+
+
+def test_a_refusal_tells_all_that_is_unmet_and_every_hint_once() -> None:
+    late = token(auth_time=NOW - 3_600)
+    with pytest.raises(InsufficientAuthentication) as login:
+        late.require(authenticated(acr="gold", max_age=60))
+    assert (len(login.value.unmet), str(login.value)) == (2, "; ".join(login.value.unmet))
+    bearer = token(scope="a", permissions=["b"])
+    both = refused(bearer, scope("b") & permission("a"))
+    assert both.hint == "; ".join([refused(bearer, scope("b")).hint, refused(bearer, permission("a")).hint])
+    assert refused(bearer, permission("a")).hint.startswith("the token's scope claim")
+    assert refused(bearer, scope("b")).hint.startswith("the token's permissions claim")
+
+
+def test_an_alternative_that_is_met_is_enough_though_another_lacks_no_name() -> None:
+    bearer = token(scope="a")
+    assert bearer.allows(any_of(claim("org_id", "org_1"), scope("a")))
+    assert bearer.allows(any_of(scope("a"), claim("org_id", "org_1")))
+
+
+def test_a_decorator_that_was_not_called_is_told_from_what_is_no_name() -> None:
+    rules = []
+    for value in (print, 7):
+        with pytest.raises(SettingsError) as refused:
+            all_of(value)  # type: ignore[arg-type]
+        rules.append(refused.value.rule)
+    assert len(set(rules)) == 2
+
+
+def test_who_logged_in_at_the_very_beginning_has_logged_in() -> None:
+    assert token(auth_time=0).allows(authenticated(max_age=int(NOW)))
+    assert not token(auth_time=0).allows(authenticated(max_age=int(NOW) - LEEWAY - 1))
+
+
 def test_a_token_tells_who_is_calling() -> None:
     bearer = token(scope="a b", permissions=["p"], org_id="org_1", exp=NOW + 3_600.5)
     assert bearer.subject == "app-1@clients"

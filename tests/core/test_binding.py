@@ -27,7 +27,8 @@ from jwtgate.core.errors import InvalidProof, ProofReplayed, TooManyProofs
 from jwtgate.core.examination import examine_request
 from jwtgate.core.flow import authenticate, authenticate_token
 from jwtgate.core.keys import keys_of
-from jwtgate.core.possession import MECHANISMS, NONE, read_possession
+from jwtgate.core.possession import ANYBODY, MECHANISMS, NONE, read_possession
+from jwtgate.core.request import Credentials
 from jwtgate.core.revocations import Revocation, Revocations
 from jwtgate.stores import MemoryStore
 from jwtgate.testing import Holder
@@ -350,6 +351,14 @@ def test_a_proof_that_is_not_remembered_is_refused_by_its_data() -> None:
         assert {name: getattr(refused.value, name) for name in data} == data
 
 
+@pytest.mark.parametrize("settings", [api("dpop"), api("mtls"), api("dpop", "mtls")], ids=["dpop", "mtls", "both"])
+def test_a_token_that_is_bound_to_nobody_may_come_as_a_bearers(settings: ApiSettings) -> None:
+    sent = request(PLAIN_TOKEN, scheme="Bearer")
+    assert drive(Senders(settings).check({}, Credentials("Bearer", PLAIN_TOKEN), sent, NOW), MOMENT) == ANYBODY
+    with pytest.raises(AuthError):
+        drive(Senders(settings).check({}, Credentials("DPoP", PLAIN_TOKEN), sent, NOW), MOMENT)
+
+
 def test_a_proof_for_another_token_is_refused() -> None:
     with pytest.raises(InvalidProof) as refused:
         ask(request(KEY_TOKEN, HOLDER.proof("GET", URL, BOTH_TOKEN)), api("dpop"))
@@ -497,6 +506,12 @@ def test_what_it_cannot_be_is_refused(given: Any) -> None:
     with pytest.raises(SettingsError) as refused:
         read_possession(given)
     assert refused.value.setting == "proof_of_possession"
+
+
+def test_what_it_does_not_hold_is_named() -> None:
+    with pytest.raises(SettingsError) as refused:
+        read_possession({"mechanism": "dpop", "require": True})
+    assert refused.value.actual == "require"
 
 
 def test_to_require_nothing_in_particular_is_no_setting() -> None:

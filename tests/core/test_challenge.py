@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from typing import Any
@@ -199,6 +200,13 @@ def test_an_answer_that_is_always_the_same_is_written_once_and_of_no_other() -> 
     assert answer(InvalidToken("d"), settings).refusal is first
     asked = [answer(InsufficientScope((name,), (name,)), settings) for name in "ab"]
     assert asked[0].headers != asked[1].headers
+
+
+@pytest.mark.parametrize("error", [InvalidToken("x"), InvalidRequest("x"), InsufficientScope(["a"]), KEYS])
+def test_the_answer_has_the_status_of_its_error(error: AuthError) -> None:
+    refusal = answer(copy.copy(error), PLAIN).refusal
+    assert refusal is not None
+    assert (refusal.status, refusal.headers[:2]) == (error.status, FIRST)
 
 
 def test_an_answer_that_was_given_stays() -> None:

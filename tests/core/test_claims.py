@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from jwtgate import AccessToken, ApiSettings, Issuer
-from jwtgate.core.claims import LATEST, client_of, issuer, nearness, scopes_of
+from jwtgate.core.claims import (
+    LATEST,
+    audiences,
+    client_of,
+    confirmation,
+    issuer,
+    mistaken_audience,
+    nearness,
+    scopes_of,
+)
 from jwtgate.core.effects import Moment
 from jwtgate.core.errors import (
     ClaimRejected,
@@ -410,6 +420,31 @@ def test_near_misses_of_the_audience_are_told_apart_in_the_log() -> None:
 
 
 @pytest.mark.parametrize(
+    ("aud", "named"),
+    [("a", ["a"]), (["a", "b"], ["a", "b"]), ("", None), ([], None), ([""], None), (["a", 1], None), (1, None)],
+)
+def test_the_audience_is_a_text_or_several(aud: object, named: list[str] | None) -> None:
+    assert audiences({"aud": aud}) == named
+    assert audiences({}) is None
+
+
+@pytest.mark.parametrize(
+    ("claims", "mistake"),
+    [
+        ({"aud": "app-1"}, "id_token"),
+        ({}, "id_token"),
+        ({"aud": "XX://XX"}, None),
+        ({"aud": "https://two.test/userinfo"}, "userinfo"),
+        ({"aud": ["https://two.test/userinfo", "x"]}, None),
+        *(({"aud": "app-1", name: "x"}, None) for name in ("scope", "permissions", "gty", "jti")),
+        ({"aud": API.removesuffix("/") if API.endswith("/") else API + "/"}, "slash"),
+    ],
+)
+def test_what_was_probably_done_wrong_is_told_by_other_claims(claims: dict[str, Any], mistake: str | None) -> None:
+    assert mistaken_audience(claims, SETTINGS.policies[ISSUER]) == mistake
+
+
+@pytest.mark.parametrize(
     ("wanted", "found", "near"),
     [
         ("https://a.test/", "https://a.test", "slash"),
@@ -452,11 +487,48 @@ def test_near_misses_of_the_issuer_are_told_apart_in_the_log() -> None:
     assert len(set(hints)) == 3
 
 
+THUMBPRINT = "A" * 43
+
+
+@pytest.mark.parametrize(
+    ("cnf", "good"),
+    [
+        ({"jkt": THUMBPRINT}, True),
+        ({"x5t#S256": THUMBPRINT}, True),
+        ({"jkt": THUMBPRINT, "x5t#S256": THUMBPRINT, "other": 1}, True),
+        ({}, True),
+        ({"jkt": THUMBPRINT[1:]}, False),
+        ({"jkt": THUMBPRINT + "A"}, False),
+        ({"jkt": THUMBPRINT[1:] + "B"}, False),  # its last bits are none of the digest's
+        ({"jkt": "+" + THUMBPRINT[1:]}, False),
+        ({"jkt": ""}, False),
+        ({"jkt": None}, False),
+        ({"jkt": 7}, False),
+        ({"jkt": [THUMBPRINT]}, False),
+        ({"jkt": THUMBPRINT, "x5t#S256": "x"}, False),
+        ({"x5t": THUMBPRINT}, False),
+        ({"kid": "a"}, False),
+        ([], False),
+        (None, False),
+    ],
+    ids=repr,
+)
+def test_a_binding_that_can_be_checked_is_a_thumbprint(cnf: object, good: bool) -> None:
+    policy = dataclasses.replace(SETTINGS.policies[ISSUER], confirmations=frozenset({"jkt", "x5t#S256"}))
+    if good:
+        confirmation({"cnf": cnf}, policy, NOW)
+    else:
+        with pytest.raises(ClaimRejected) as refused:
+            confirmation({"cnf": cnf}, policy, NOW)
+        assert refused.value.claim == "cnf"
+
+
 def test_the_issuer_is_compared_again_after_the_signature() -> None:
     policy = SETTINGS.policies[ISSUER]
     issuer({"iss": ISSUER}, policy, NOW)
-    with pytest.raises(UntrustedIssuer):
+    with pytest.raises(UntrustedIssuer) as refused:
         issuer({"iss": "https://other.test/"}, policy, NOW)
+    assert refused.value.actual == "https://other.test/"
 
 
 # ------------------------------------------------------------------------------------------------------- reading claims

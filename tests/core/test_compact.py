@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import string
 import time
 from typing import Any
@@ -86,6 +87,33 @@ def test_a_good_token_is_taken_apart() -> None:
     token = parse(GOOD, LIMIT)
     assert (token.algorithm, token.kid, token.typ) == ("RS256", KEY.kid, "JWT")
     assert (token.header, token.issuer, token.raw) == (ISSUING.header(), ISSUING.url, GOOD)
+
+
+def test_neither_shows_more_than_its_header() -> None:
+    token = parse(GOOD, LIMIT)
+    signed = verify(token, read_jwk(KEY.jwk()).for_algorithm("RS256"))
+    assert (repr(token), repr(signed)) == (f"<Unverified alg='RS256' kid={KEY.kid!r}>", "<Signed typ='JWT'>")
+
+
+@pytest.mark.parametrize(
+    ("place", "part", "value"),
+    [
+        *((place, part, value) for place, part in enumerate(("header", "payload", "signature")) for value in "*A"),
+        # no object, no JSON text, no UTF-8
+        *((place, part, value) for place, part in enumerate(("header", "payload")) for value in ("W10", "bm8", "gICA")),
+    ],
+)
+def test_a_malformed_token_says_what_is_wrong_in_our_own_words(place: int, part: str, value: str) -> None:
+    segments = GOOD.split(".")
+    segments[place] = value
+    error = malformed(".".join(segments))
+    assert re.fullmatch(r"[a-z][\x20-\x7e]+", error.reason)
+    assert (error.part, "None" in error.reason) == (part, False)
+    assert not any(segment in error.reason for segment in GOOD.split("."))
+
+
+def test_an_empty_signature_is_called_empty() -> None:
+    assert malformed(GOOD.rpartition(".")[0] + ".").reason == "empty"
 
 
 def test_claims_are_there_once_the_signature_has_been_checked() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -29,7 +29,7 @@ from jwtgate import (
 )
 from jwtgate.core.advice import Circumstances, cause_of
 from jwtgate.core.binding import Senders
-from jwtgate.core.effects import FetchFailed, Flow
+from jwtgate.core.effects import FetchFailed, Flow, Now
 from jwtgate.core.errors import ProofReplayed
 from jwtgate.core.examination import examine, examine_request
 from jwtgate.core.flow import authenticate, authenticate_token
@@ -394,6 +394,25 @@ def test_a_request_that_does_not_prove_whose_it_is_is_explained(
     compare(found, outcome(authenticate(request_, settings, keys_of(settings)), None))
 
 
+def watched(flow: Flow[Examination], asked: list[Any]) -> Flow[Examination]:
+    """The same flow. asked: grows by all that it asks for."""
+    reply = None
+    try:
+        while True:
+            asked.append(flow.send(reply))
+            reply = yield asked[-1]
+    except StopIteration as end:
+        return cast(Examination, end.value)
+
+
+def test_a_good_proof_is_explained_and_not_used_up() -> None:
+    sent = sent_by(KEY_TOKEN, proof())
+    asked: list[Any] = []
+    found = drive(watched(examine_request(sent, DPOP, keys_of(DPOP)), asked), MOMENT)
+    assert (found.verdict, statuses(found)["binding"]) == ("accepted", "passed")
+    assert set(asked) == {Now()}
+
+
 def test_a_proof_that_was_used_is_told_by_the_store_alone() -> None:
     here = Circumstances(rule=BINDING, sent=KEY_TOKEN, found=None, claims={}, now=NOW)
     assert cause_of(ProofReplayed("jti"), here) is Cause.PROOF_USED
@@ -625,6 +644,17 @@ def test_what_was_not_reached_tells_what_comes_first() -> None:
     finding = found.finding("requirement")
     assert (failed(found), finding.status) == (["key"], "not_reached")
     assert "'key'" in finding.reason
+
+
+def test_as_much_is_read_as_can_be() -> None:
+    longest = api(max_token_bytes=len(GOOD))
+    assert of(GOOD, longest).finding("payload").found == list(ISSUING.claims())
+    assert of(JWE).finding("header").found == {"alg": "RSA-OAEP-256", "enc": "A256GCM"}
+    assert of(f"*.{BODY}.{SIGNATURE}").finding("payload").found == list(ISSUING.claims())
+    assert of(b"a.b.c").finding("form").found == "bytes"
+    with pytest.raises(KeyError) as missing:
+        of(GOOD).finding("nothing")
+    assert missing.value.args == ("nothing",)
 
 
 def test_a_token_that_is_too_long_is_not_read_for_a_report_either() -> None:

@@ -29,6 +29,7 @@ from jwtgate.core.effects import FetchFailed, Moment
 from jwtgate.core.flow import authenticate, authenticate_token
 from jwtgate.core.keys import keys_of
 from tests.making import ABSENT, API, ISSUER, NOW, SECRET, Issuing, base64url, drive, segment, signing_key
+from tests.sealing import private_jwk, seal
 
 ISSUING = Issuing()
 API_SETTINGS = ApiSettings(identifier=API, issuers=[Issuer(ISSUER)], signing_algorithms=["RS256"])
@@ -280,3 +281,45 @@ def test_what_a_failed_fetch_says_is_in_the_log_and_in_no_answer() -> None:
     assert "500" not in repr(error.value.headers) + repr(error.value.body)
     assert refused(ISSUING.token(), {}) == "KeysUnavailable"
     assert refused(ISSUING.token(header={"kid": ABSENT}), {}) == "KeysUnavailable"
+
+
+# ------------------------------------------------------------------------------------------------- what is asked for
+
+
+GIVEN = ApiSettings(identifier=API, issuers=[Issuer(ISSUER, jwks=ISSUING.jwks(ISSUING.key().jwk()))])
+
+
+def test_with_given_keys_and_a_time_nothing_is_asked_for() -> None:
+    request = Request("GET", "https://api.test/", [("Authorization", f"Bearer {ISSUING.token()}")])
+    moment = Moment(NOW, 0.0)
+    for flow in (
+        authenticate_token(ISSUING.token(), GIVEN, keys_of(GIVEN), moment=moment),
+        authenticate(request, GIVEN, keys_of(GIVEN), moment=moment),
+    ):
+        with pytest.raises(StopIteration) as end:
+            next(flow)
+        assert (end.value.value.checked_at, end.value.value.raw) == (NOW, ISSUING.token())
+
+
+def test_a_resolver_sees_the_request_of_an_encrypted_token_too() -> None:
+    seen: list[object] = []
+
+    def resolve(stated: str, request: Request | None) -> Issuer:
+        seen.append(request)
+        return GIVEN.issuers[0]
+
+    to = ApiSettings(identifier=API, resolver=resolve, decryption_keys=private_jwk())
+    request = Request("GET", "https://api.test/", [("Authorization", f"Bearer {seal(ISSUING.token())}")])
+    token = drive(authenticate(request, to, keys_of(to)), Moment(NOW, 0.0))
+    assert (token.issuer, seen) == (ISSUER, [request])
+
+
+def test_an_encrypted_token_is_opened_up_to_the_limit() -> None:
+    sealed = seal(ISSUING.token())
+    for limit, outcome in ((len(sealed), "ok"), (len(sealed) - 1, "TokenTooLarge")):
+        to = ApiSettings(identifier=API, issuers=GIVEN.issuers, decryption_keys=private_jwk(), max_token_bytes=limit)
+        try:
+            found = drive(authenticate_token(sealed, to, keys_of(to)), Moment(NOW, 0.0)).issuer and "ok"
+        except AuthError as error:
+            found = type(error).__name__
+        assert found == outcome

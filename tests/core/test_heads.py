@@ -10,15 +10,32 @@ from hypothesis import strategies as st
 
 from jwtgate import ApiSettings, AuthError, Issuer
 from jwtgate.core.binding import Senders
+from jwtgate.core.claims import LATEST
 from jwtgate.core.effects import LoadKeys, Moment
 from jwtgate.core.flow import authenticate_token
-from jwtgate.core.heads import HEAD_SIZE, HEADS, Heads
+from jwtgate.core.heads import HEAD_SIZE, HEADS, Heads, sound_for, usual_for
 from jwtgate.core.keys import Keyring, keys_of
 from jwtgate.core.known import Known, known_to
+from jwtgate.core.profiles import PROFILES
 from jwtgate.core.remembered import LONGEST, MOST_OF_ONE, OVERHEAD, Remembered
 from jwtgate.core.revocations import Revocation, Revocations
+from jwtgate.core.settings import Policy
+from jwtgate.core.values import Profile
 from jwtgate.core.verification import ShortWay
-from tests.making import ABSENT, API, ISSUER, MOMENT, NOW, SECRET, Issuing, base64url, compact, drive, segment
+from tests.making import (
+    ABSENT,
+    API,
+    ISSUER,
+    MOMENT,
+    NOW,
+    SECRET,
+    Issuing,
+    base64url,
+    changed,
+    compact,
+    drive,
+    segment,
+)
 
 ISSUING = Issuing()
 KEY = ISSUING.key()
@@ -486,3 +503,110 @@ def test_who_has_new_tokens_all_the_time_is_remembered_again_after_a_while() -> 
         later = Moment(NOW, MOMENT.monotonic + seconds)
         memory.keep(tokens[-1], found, later.monotonic)
         assert (memory.get(tokens[-1], *later) is not None) is kept
+
+
+# --- claims in one pass -----------------------------------------------------------------------------------------------
+
+
+def passes(claims: dict[str, Any], policy: Policy, profile: Profile) -> bool:
+    """By all checks of the profile, one by one."""
+    try:
+        for check in PROFILES[profile]:
+            check(claims, policy, NOW)
+    except AuthError:
+        return False
+    return True
+
+
+# What changes in good claims, to which API, → told good in one pass, told good one by one.
+IN_ONE_PASS: list[tuple[dict[str, Any], ApiSettings, bool, bool]] = [
+    ({}, PLAIN, True, True),
+    ({}, LIFETIME, True, True),
+    ({"exp": LATEST}, PLAIN, True, True),
+    ({"exp": LATEST + 1}, PLAIN, False, False),
+    ({"exp": int(NOW) - 29}, PLAIN, True, True),
+    ({"exp": int(NOW) - 30}, PLAIN, False, False),
+    ({"iat": int(NOW) + 30}, PLAIN, True, True),
+    ({"iat": int(NOW) + 31}, PLAIN, False, False),
+    ({"iat": 0}, PLAIN, True, True),
+    ({"iat": -1}, PLAIN, False, False),
+    ({"iat": int(NOW) - 60, "exp": int(NOW) + 3_600}, LIFETIME, True, True),
+    ({"iat": int(NOW) - 60, "exp": int(NOW) + 3_601}, LIFETIME, False, False),
+    ({"exp": int(NOW)}, LIFETIME, False, False),
+    ({"exp": int(NOW) + 0.5}, PLAIN, False, True),  # a fraction is unusual, and good
+    ({"exp": True}, PLAIN, False, False),
+    ({"iat": True}, PLAIN, False, False),
+    ({"exp": ABSENT}, PLAIN, False, False),
+    ({"iat": ABSENT}, PLAIN, False, False),
+    ({"sub": ABSENT}, PLAIN, False, False),
+    ({"sub": ""}, PLAIN, False, False),
+    ({"sub": 7}, PLAIN, False, False),
+    ({"nbf": int(NOW)}, PLAIN, False, True),  # unusual, and good
+    ({"nonce": "x"}, PLAIN, False, False),
+    ({"azp": "a", "client_id": "a"}, PLAIN, True, True),
+    ({"azp": "a", "client_id": "b"}, PLAIN, False, False),
+    ({"azp": 7}, PLAIN, False, False),
+    ({"org_id": "org_1", "org_name": "a"}, PLAIN, True, True),
+    ({"org_id": ""}, PLAIN, False, False),
+    ({"org_name": 7}, PLAIN, False, False),
+    ({"gty": ["a"]}, PLAIN, False, True),
+    ({"jti": ""}, PLAIN, False, False),
+    ({"aud": API}, PLAIN, True, True),
+    ({"aud": [API, "b"]}, PLAIN, True, True),
+    ({"aud": "https://two.test/"}, SEVERAL, True, True),
+    ({"aud": ["b", "https://two.test/"]}, SEVERAL, True, True),
+    ({"aud": "b"}, PLAIN, False, False),
+    ({"aud": ["b"]}, PLAIN, False, False),
+    ({"aud": [API, ""]}, PLAIN, False, False),
+    ({"aud": [API, 7]}, PLAIN, False, False),
+    ({"aud": ABSENT}, PLAIN, False, False),
+    ({"scope": ABSENT}, PLAIN, True, True),
+    ({"scope": ""}, PLAIN, True, True),
+    ({"scope": "a b"}, PLAIN, True, True),
+    ({"scope": "a\\b"}, PLAIN, False, False),
+    ({"scope": 'a"b'}, PLAIN, False, False),
+    ({"scope": "a\tb"}, PLAIN, False, False),
+    ({"scope": "\u00e9"}, PLAIN, False, False),
+    ({"scope": 7}, PLAIN, False, False),
+    ({"permissions": []}, PLAIN, True, True),
+    ({"permissions": ["a", "b"]}, PLAIN, True, True),
+    ({"permissions": ["a", 7]}, PLAIN, False, False),
+    ({"permissions": "a"}, PLAIN, False, False),
+    ({"cnf": {"jkt": "A" * 43}}, DPOP, True, True),
+    ({"cnf": {"jkt": "A" * 43}}, PLAIN, False, False),
+    ({"cnf": {"jkt": "A"}}, DPOP, False, False),
+]
+
+
+@pytest.mark.parametrize("profile", ["auth0", "rfc9068"])
+@pytest.mark.parametrize(("changes", "to", "at_once", "good"), IN_ONE_PASS, ids=range(len(IN_ONE_PASS)))
+def test_usual_claims_are_told_good_in_one_pass_and_no_others(
+    changes: dict[str, Any], to: ApiSettings, at_once: bool, good: bool, profile: Profile
+) -> None:
+    claims = changed({**ISSUING.claims(), "client_id": "app-1", "azp": "app-1", "jti": "id-1"}, changes)
+    if claims.get("azp") != "app-1" and "client_id" not in changes:
+        del claims["client_id"]
+    policy = to.policies[ISSUER]
+    required = profile != "rfc9068" or "client_id" in claims
+    assert passes(claims, policy, profile) is (good and required)
+    assert sound_for(policy, profile)(claims, NOW) is (at_once and required)
+    own = keys_of(to)[ISSUER]
+    assert usual_for(own, profile) is usual_for(own, profile) is own.usual[profile]
+
+
+@pytest.mark.parametrize("name", ["client_id", "jti"])
+def test_what_the_rfc_9068_profile_requires_is_looked_for_there_and_nowhere_else(name: str) -> None:
+    claims = {**ISSUING.claims(), "client_id": "app-1", "jti": "id-1"}
+    claims["azp"] = "app-1"
+    del claims[name]
+    policy = PLAIN.policies[ISSUER]
+    assert [sound_for(policy, profile)(claims, NOW) for profile in ("auth0", "rfc9068")] == [True, False]
+    own = keys_of(PLAIN)[ISSUER]
+    assert [usual_for(own, profile)(claims, NOW) for profile in ("auth0", "rfc9068")] == [True, False]
+
+
+def test_what_is_recognised_has_the_type_of_its_header() -> None:
+    for token, typ in ((ISSUING.token(sub="new"), "JWT"), (ISSUING.rfc9068_token(sub="new"), "at+jwt")):
+        found = known_to(warmed(PLAIN)).heads.recognise(token, *MOMENT)
+        assert found is not None
+        assert found.signed.typ == typ

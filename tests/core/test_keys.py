@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -849,3 +850,85 @@ def test_an_unknown_key_names_some_that_are_known() -> None:
     assert world.send("no-1", NEW) == "UnknownKey"
     assert isinstance(world.error, UnknownKey)
     assert (world.error.kid, world.error.issuer) == ("no-1", ISSUER)
+
+
+# ----------------------------------------------------------------------- for those who remember what was verified
+
+
+def test_given_keys_serve_for_ever_and_others_as_long_as_their_state_says() -> None:
+    given, world = World(jwks={"keys": [OLD.jwk()]}).keys[ISSUER], World()
+    assert (given.in_use is given.given, given.serves_until, given.quiet_until) == (True, math.inf, math.inf)
+    fetched = world.keys[ISSUER]
+    assert (fetched.in_use, fetched.serves_until, fetched.quiet_until) == (None, NEVER, NEVER)
+    assert world.send() == "ok"
+    assert fetched.in_use is fetched.state.keys is not None
+    assert (fetched.serves_until, fetched.quiet_until) == (START + HARD_AGE, START + SOFT_AGE)
+    fetched.expect(START + 10)
+    assert fetched.quiet_until == START + SOFT_AGE
+    fetched.expect(START + 2 * HARD_AGE)
+    assert fetched.quiet_until == START + HARD_AGE
+
+
+def test_a_key_is_found_at_once_where_nothing_is_to_be_asked_for() -> None:
+    world = World()
+    own, token = world.keys[ISSUER], parse(ISSUING.token(header={"kid": OLD.kid}), 16_384)
+    assert own.find_at_once(token, START) is None
+    assert world.send() == "ok"
+    key = own.find_at_once(token, START)
+    assert key is not None
+    assert own.find_at_once(parse(ISSUING.token(header={"kid": "other"}), 16_384), START + COOL_DOWN) is None
+    assert own.find_at_once(token, START + SOFT_AGE) is None
+    assert own.set_with(key, token) is own.state.keys is not None
+    assert own.set_with(key, parse(ISSUING.token(header={"kid": "other"}), 16_384)) is None
+    world.publish(NEW)
+    world.at = SOFT_AGE
+    assert world.send(NEW.kid, NEW) == "ok"
+    assert own.set_with(key, token) is None
+
+
+def test_another_key_of_the_same_name_is_not_the_one_that_verified() -> None:
+    world = World()
+    own, token = world.keys[ISSUER], parse(ISSUING.token(header={"kid": OLD.kid}), 16_384)
+    assert world.send() == "ok"
+    key = own.find_at_once(token, START)
+    assert key is not None
+    world.publish({**NEW.jwk(), "kid": OLD.kid})
+    drive(own.load(own.begin(), Moment(NOW, START)), Moment(NOW, START), world.documents)
+    assert own.set_with(key, token) is None
+    assert World().keys[ISSUER].set_with(key, token) is None
+
+
+def test_what_is_due_is_asked_for_although_no_token_asks_and_once() -> None:
+    world, given = World(), World(jwks={"keys": [OLD.jwk()]}).keys[ISSUER]
+    own = world.keys[ISSUER]
+    assert own.refresh(START) == LoadKeys(own, 0)
+    assert given.refresh(START) is None
+    assert world.send() == "ok"
+    assert [own.refresh(START), own.refresh_beside(START)] == [None, None]
+    due = START + SOFT_AGE
+    assert own.refresh(due) == own.refresh_beside(due) == LoadKeys(own, 1)
+    own.expect(due + 5)  # it is under way
+    assert [own.refresh_beside(due + 4), own.refresh_beside(due + 5)] == [None, LoadKeys(own, 1)]
+
+
+def test_what_went_wrong_is_kept_by_its_kind() -> None:
+    world = World()
+    world.serve(FetchFailed("status 500", "status", 500))
+    assert world.send() == "KeysUnavailable"
+    assert (world.state.trouble, world.state.failure) == ("status", "status 500")
+
+
+def test_an_unknown_key_is_told_with_its_issuer_also_where_keys_are_given() -> None:
+    for world in (World(), World(jwks={"keys": [OLD.jwk()]})):
+        assert world.send("other", NEW) == "UnknownKey"
+        assert isinstance(world.error, UnknownKey)
+        assert (world.error.kid, world.error.issuer) == ("other", ISSUER)
+
+
+def test_the_seed_of_the_jitter_reaches_every_issuer() -> None:
+    settings = ApiSettings(identifier=API, issuers=[Issuer(ISSUER), Issuer("https://b.test/")])
+    keys = keys_of(settings, 0.25)
+    assert [keys.seed, *(own.seed for own in keys.each())] == [0.25] * 3
+    keys.reseed(0.5)
+    assert [keys.seed, *(own.seed for own in keys.each())] == [0.5] * 3
+    assert keys_of(settings).seed == 0.0

@@ -12,7 +12,7 @@ from jwtgate.core.errors import UntrustedIssuer
 from jwtgate.core.flow import authenticate, authenticate_token
 from jwtgate.core.jwk import SharedSecret
 from jwtgate.core.key_state import SOFT_AGE
-from jwtgate.core.keys import RESOLVED, IssuerKeys, keys_of
+from jwtgate.core.keys import ISSUER_LENGTH, RESOLVED, IssuerKeys, keys_of
 from jwtgate.core.snapshot import Kept
 from tests.making import API, NOW, SECRET, Issuing, drive
 
@@ -86,6 +86,21 @@ def test_the_issuers_in_the_settings_come_first_and_cost_no_question() -> None:
     assert [stated for stated, _ in tenants.asked] == [FIRST.url]
 
 
+@pytest.mark.parametrize(
+    ("stated", "asked"),
+    [
+        ("http://idp.internal/", True),
+        ("https://one.test/" + "x" * (ISSUER_LENGTH - 17), True),
+        ("https://one.test/" + "x" * (ISSUER_LENGTH - 16), False),
+    ],
+    ids=["http", "longest", "too long"],
+)
+def test_a_resolver_is_asked_about_any_address_that_an_issuer_may_have(stated: str, asked: bool) -> None:
+    tenants = Tenants()
+    assert World(tenants).ask(FIRST.token(iss=stated)) == "UntrustedIssuer"
+    assert [found for found, _ in tenants.asked] == [stated] * asked
+
+
 def test_the_resolver_sees_the_request() -> None:
     def by_host(stated: str, request: Request | None) -> Issuer | None:
         hosts = [] if request is None else request.values("host")
@@ -153,6 +168,22 @@ def test_a_resolver_that_fails_is_our_trouble() -> None:
     with pytest.raises(Unavailable) as error:
         flow.throw(FetchFailed("the resolver failed: ConnectionError", "resolver"))
     assert (error.value.status, error.value.refusal is not None) == (503, True)
+    assert error.value.reason == "the resolver failed: ConnectionError"
+
+
+def test_the_issuer_that_is_not_trusted_is_told_as_it_was_stated() -> None:
+    for tenants, stated in ((Tenants(), SECOND.url), (Tenants(), "no address")):
+        world = World(tenants)
+        assert world.ask(FIRST.token(iss=stated)) == "UntrustedIssuer"
+        assert isinstance(world.error, UntrustedIssuer)
+        assert world.error.actual == stated
+
+
+def test_the_keys_of_a_resolved_issuer_are_remembered_for_other_tokens() -> None:
+    world = World(Tenants(Issuer(FIRST.url)))
+    assert [world.ask(FIRST.token(sub=name)) for name in "abc"] == ["ok"] * 3
+    assert world.fetched == [FIRST.discovery_url, FIRST.jwks_uri]
+    assert len(world.known()) == 1
 
 
 @pytest.mark.parametrize("resolver", ["x", 7, {}])

@@ -29,14 +29,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
 
+import hypothesis
 import pytest
+from hypothesis import Phase
 from mutmut.mutation.trampoline import set_mutant_under_test
 from mutmut.state import state
 
 from tests.mutation.trial import ASKED, NO_TESTS, TOLD, function_of
 
-TESTED_FOR: Final = 2.0  # seconds: of other modules, tests are chosen until they would take so long
-TESTED_BY: Final = 60  # of them, at least
+TESTED_FOR: Final = 4.0  # seconds: tests are chosen until they would take so long, of the mutant's module and of others
+TESTED_BY: Final = 60  # of each, at least
 PATIENCE: Final = 5.0, 10.0  # seconds, and times as long as ever, that tests may take; six times that on the wall
 MEMORY: Final = 4_000_000_000  # bytes: a mutant may ask for all that there is
 
@@ -107,9 +109,9 @@ class Forked:
         seen = Seen()
         for number, (item, following) in enumerate(itertools.zip_longest(items, items[1:])):
             state()._stats.clear()
-            began = time.perf_counter()
+            began = time.process_time()
             item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
-            seen.seconds.append(time.perf_counter() - began)
+            seen.seconds.append(time.process_time() - began)
             if self._failed:
                 seen.failing.append(item.nodeid)
                 self._failed.clear()
@@ -132,17 +134,17 @@ class Forked:
             yield self._next_end()
 
     def _choose(self, name: str, items: Sequence[pytest.Item], seen: Seen) -> list[int]:
-        """The numbers of the tests to be run, of those that come by: all of its own module, and the quickest others.
+        """The numbers of the tests to be run, of those that come by: of its own module and of the others, the quickest.
 
         Whoever noticed another mutant of the same function goes first.
         """
         own = tuple(f"{file}::" for file in self._asked["own"].get(name.split(".")[2], []))
         by_time = sorted(seen.by.get(function_of(name), ()), key=seen.seconds.__getitem__)
-        is_own = {number: items[number].nodeid.startswith(own) for number in by_time}
-        others = [number for number in by_time if not is_own[number]]
-        till = [*itertools.accumulate(seen.seconds[number] for number in others)]
-        enough = max(TESTED_BY, bisect.bisect(till, TESTED_FOR))
-        chosen = [number for number in by_time if is_own[number]] + others[:enough]
+        is_own = {number: bool(own) and items[number].nodeid.startswith(own) for number in by_time}
+        chosen = [
+            *_quickest([number for number in by_time if is_own[number]], seen),
+            *_quickest([number for number in by_time if not is_own[number]], seen),
+        ]
         noticing = self._noticing[function_of(name)]
         return sorted(chosen, key=lambda number: -noticing[number])
 
@@ -174,6 +176,11 @@ class Forked:
         return fork.mutant, code
 
 
+def _quickest(by_time: Sequence[int], seen: Seen) -> Sequence[int]:
+    till = [*itertools.accumulate(seen.seconds[number] for number in by_time)]
+    return by_time[: max(TESTED_BY, bisect.bisect(till, TESTED_FOR))]
+
+
 def _limit(seconds: float) -> None:
     least, times = PATIENCE
     allowed = int(least + times * seconds)
@@ -183,6 +190,13 @@ def _limit(seconds: float) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
 
 
+# One example is enough to notice a mutant: to look for the simplest would take most of the time.
+hypothesis.settings.register_profile(
+    "mutants", phases=(Phase.explicit, Phase.generate), derandomize=True, database=None, deadline=None
+)
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    hypothesis.settings.load_profile("mutants")
     if ASKED in os.environ:
         config.pluginmanager.register(Forked(Path(os.environ[ASKED]), Path(os.environ[TOLD])))

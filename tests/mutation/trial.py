@@ -233,9 +233,9 @@ def _difference(before: Sequence[str], after: Sequence[str]) -> tuple[str, str]:
 _TRIED_WITH: Final[Mapping[str, Sequence[str]]] = {
     "decryption_keys": ["jwe"],
     "environment": ["settings"],
-    "flow": ["verification"],
+    "flow": ["binding", "challenge", "jwe", "verification"],
     "heads": ["verification"],
-    "keys": ["resolver", "verification"],
+    "keys": ["resolver", "snapshot", "status", "verification"],
     "known": ["verification"],
     "possession": ["binding"],
     "remembered": ["heads", "verification"],
