@@ -242,6 +242,17 @@ def test_a_page_without_marks_is_left_alone() -> None:
         report.on_page("# A page", "figures")
 
 
+# --- the steps -------------------------------------------------------------------------------------------------------
+
+
+def test_the_steps_of_a_token_are_told_beside_the_whole() -> None:
+    done = python("tests.benchmarks.steps", "HS256", "--rounds", "2")
+    told = {line[:46].strip(): float(line.split()[-2]) for line in done.stdout.splitlines()}
+    assert done.returncode == 0, done.stderr
+    assert told["the signature, bare"] == 1
+    assert told["the whole token"] > told["the whole token, its signature left out"] > told["JSON"] > 0
+
+
 # --- the guard ------------------------------------------------------------------------------------------------------
 
 

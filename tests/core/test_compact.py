@@ -112,6 +112,13 @@ def test_a_malformed_token_says_what_is_wrong_in_our_own_words(place: int, part:
     assert not any(segment in error.reason for segment in GOOD.split("."))
 
 
+@pytest.mark.parametrize("text", ["AAAA****", "****", "AAAA\n\n\n\n", "AA====AA", "A+/A", "AAAAéééé", "AB", "A"])
+def test_no_decoder_leaves_out_what_is_not_of_its_alphabet(text: str) -> None:
+    for decode in (by_binascii, by_pybase64, decode_base64url):
+        with pytest.raises(ValueError, match="base64url"):
+            decode(text)
+
+
 def test_an_empty_signature_is_called_empty() -> None:
     assert malformed(GOOD.rpartition(".")[0] + ".").reason == "empty"
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from jwtgate.core.dpop import HEAD_SIZE, NAME_BYTES, PROOF_SIZE, DpopRules, Heads, Proof, check_proof
 from jwtgate.core.errors import InvalidProof, NonceRequired
-from jwtgate.core.jwk import ASYMMETRIC, PROOF_RSA_BITS, UnusableKey, read_jwk, read_proof_key, thumbprint
+from jwtgate.core.jwk import ASYMMETRIC, PROOF_RSA_BITS, UnusableKey, _plain_key, read_jwk, read_proof_key, thumbprint
 from jwtgate.core.nonces import Nonces
 from tests.making import (
     ABSENT,
@@ -146,6 +146,18 @@ def test_a_refusal_tells_what_was_expected_and_what_was_found(
     # What another function said of it is told in words.
     in_words = part in ("proof", "jwk")
     assert error.actual == actual or (in_words and actual in error.actual)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"kid": "k"}, {"kty": ABSENT, "kid": "k"}, {"kty": "ec"}, {"crv": "P-384"}, {"crv": ABSENT, "kid": "k"},
+     {"x": ABSENT, "kid": "k"}, {"y": ABSENT, "kid": "k"}, {"x": 7}, {"y": 7}, {"x": JWK["x"] + "A"}],
+    ids=repr,
+)  # fmt: skip
+def test_a_key_with_just_what_it_needs_is_read_at_once_and_any_other_is_looked_into(change: dict[str, Any]) -> None:
+    assert _plain_key(JWK) is not None
+    assert read_proof_key(JWK, "ES256").thumbprint == JKT
+    assert _plain_key(changed(JWK, change)) is None
 
 
 def test_a_nonce_that_is_not_ours_is_told() -> None:

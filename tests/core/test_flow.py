@@ -312,6 +312,31 @@ def test_a_resolver_sees_the_request_of_an_encrypted_token_too() -> None:
     request = Request("GET", "https://api.test/", [("Authorization", f"Bearer {seal(ISSUING.token())}")])
     token = drive(authenticate(request, to, keys_of(to)), Moment(NOW, 0.0))
     assert (token.issuer, seen) == (ISSUER, [request])
+    assert request.headers == [("Authorization", f"Bearer {token.raw}")]
+
+
+def test_of_encrypted_tokens_too_the_first_makes_the_next_no_easier() -> None:
+    to = ApiSettings(identifier=API, issuers=GIVEN.issuers, decryption_keys=private_jwk(), token_memory_bytes=0)
+    keys = keys_of(to)
+    outcomes = []
+    for changes in ({"sub": "a"}, {"sub": "b"}, {"exp": 1}, {"aud": "x"}):
+        try:
+            flow = authenticate_token(seal(ISSUING.token(**changes)), to, keys)
+            outcomes.append(drive(flow, Moment(NOW, 0.0)).subject)
+        except AuthError as error:
+            outcomes.append(type(error).__name__)
+    assert outcomes == ["a", "b", "TokenExpired", "WrongAudience"]
+
+
+def test_what_a_request_brought_can_be_asked_for_more() -> None:
+    raw = ISSUING.token(auth_time=int(NOW) - 80)
+    request = Request("GET", "https://api.test/", [("Authorization", f"Bearer {raw}")])
+    for flow in (authenticate(request, GIVEN, keys_of(GIVEN)), authenticate_token(raw, GIVEN, keys_of(GIVEN))):
+        token = drive(flow, Moment(NOW, 0.0))
+        assert (token.allows(authenticated(max_age=60)), token.allows(authenticated(max_age=40))) == (True, False)
+        with pytest.raises(AuthError) as refused:
+            token.require("b")
+        assert refused.value.refusal is not None
 
 
 def test_an_encrypted_token_is_opened_up_to_the_limit() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from jwtgate import ApiSettings, AuthError, Issuer
 from jwtgate.core.binding import Senders
 from jwtgate.core.claims import LATEST
+from jwtgate.core.compact import parse
 from jwtgate.core.effects import LoadKeys, Moment
 from jwtgate.core.flow import authenticate_token
 from jwtgate.core.heads import HEAD_SIZE, HEADS, Heads, sound_for, usual_for
@@ -427,6 +428,16 @@ def test_it_takes_no_more_room_than_it_has() -> None:
     assert len(filled(each, tokens[0])) == 0  # a quarter of a half of it is no room for one
 
 
+def test_its_room_is_counted_to_the_byte() -> None:
+    tokens = [ISSUING.token(sub=f"user-{number}") for number in range(9)]
+    each = 3 * len(tokens[0]) + OVERHEAD
+    assert {3 * len(token) + OVERHEAD for token in tokens} == {each}
+    # Half of the room is a generation, and a quarter of that is for one subject.
+    room = 8 * each
+    assert [len(filled(limit, tokens[0])) for limit in (room, room - 1)] == [1, 0]
+    assert [len(filled(room, *tokens[:number])) for number in (4, 5, 8, 9)] == [4, 5, 8, 5]
+
+
 def test_a_token_that_is_too_large_for_its_share_pushes_out_nothing() -> None:
     small, large = ISSUING.token(), ISSUING.token(sub="large", padding="x" * 9_000)
     memory = filled(8 * (3 * len(large) + OVERHEAD) - 8, *[small] * 2, *[large] * 9)
@@ -603,6 +614,32 @@ def test_what_the_rfc_9068_profile_requires_is_looked_for_there_and_nowhere_else
     assert [sound_for(policy, profile)(claims, NOW) for profile in ("auth0", "rfc9068")] == [True, False]
     own = keys_of(PLAIN)[ISSUER]
     assert [usual_for(own, profile)(claims, NOW) for profile in ("auth0", "rfc9068")] == [True, False]
+
+
+def test_half_of_the_heads_at_least_are_those_seen_last_and_none_of_them_is_forgotten() -> None:
+    heads, own = Heads(), keys_of(PLAIN)[ISSUER]
+    rest = f"{segment(ISSUING.claims())}.{base64url(bytes(256))}"
+    seen = [parse(f"{segment({**ISSUING.header(), 'n': n})}.{rest}", 16_384) for n in range(HEADS + 1)]
+    key = own.find_at_once(seen[0], MOMENT.monotonic)
+    assert key is not None
+
+    def known() -> set[int]:
+        return {n for n, token in enumerate(seen) if token.raw.partition(".")[0] in {**heads._older, **heads._younger}}
+
+    for token in seen[:HEADS]:
+        heads.learn(token, own, own.in_use, key, "auth0")
+    assert known() == set(range(HEADS))
+    heads.learn(seen[HEADS], own, own.in_use, key, "auth0")
+    assert known() == set(range(HEADS // 2, HEADS + 1))
+
+
+def test_a_head_of_the_older_half_is_still_recognised() -> None:
+    keys = warmed(PLAIN)
+    heads = known_to(keys).heads
+    heads._older, heads._younger = heads._younger, {}
+    found = heads.recognise(ISSUING.token(sub="new"), *MOMENT)
+    assert found is not None
+    assert (found.signed.raw, found.signed.claims["sub"]) == (ISSUING.token(sub="new"), "new")
 
 
 def test_what_is_recognised_has_the_type_of_its_header() -> None:

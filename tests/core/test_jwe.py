@@ -648,6 +648,21 @@ def test_an_encrypted_pem_opens_with_its_password(password: str | bytes) -> None
     assert opened(seal(INNER), DecryptionKey(pem(password=b"correct horse"), password=password)) == INNER
 
 
+def test_there_may_be_any_number_of_keys_that_have_names() -> None:
+    named = [DecryptionKey(pem(), kid=f"k{number}") for number in range(9)]
+    assert read_decryption_keys([*named, pem(), pem()])[:9] == tuple(named)
+    with pytest.raises(SettingsError) as refused:
+        read_decryption_keys([pem()] * 3)
+    assert refused.value.actual == 3
+
+
+def test_a_key_of_one_algorithm_is_taken_where_that_is() -> None:
+    key = private_jwk(alg="RSA-OAEP-512")
+    assert read_decryption_keys(key, ["RSA-OAEP-256", "RSA-OAEP-512"])[0].algorithm == "RSA-OAEP-512"
+    with pytest.raises(SettingsError):
+        read_decryption_keys(key, ["RSA-OAEP-256"])
+
+
 def test_a_jwk_brings_its_kid_and_its_algorithm() -> None:
     key = DecryptionKey(private_jwk(kid="k1", alg="RSA-OAEP-256"))
     assert (key.kid, key.algorithm) == ("k1", "RSA-OAEP-256")

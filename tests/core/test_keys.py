@@ -13,7 +13,7 @@ import pytest
 from jwtgate import ApiSettings, AuthError, Issuer, KeysUnavailable, SettingsError
 from jwtgate.core.compact import parse
 from jwtgate.core.discovery import METADATA_BYTES
-from jwtgate.core.effects import Document, Effect, FetchFailed, LoadKeys, Moment, Now, Settle
+from jwtgate.core.effects import Document, Effect, FetchFailed, LoadKeys, Moment, Now, ReadFile, Settle
 from jwtgate.core.errors import AmbiguousKey, HeaderRejected, UnknownKey, UntrustedIssuer
 from jwtgate.core.flow import authenticate_token
 from jwtgate.core.jwk import KeySet, SharedSecret
@@ -30,6 +30,7 @@ from jwtgate.core.key_state import (
     KeyState,
 )
 from jwtgate.core.keys import JWKS_BYTES, IssuerKeys, keys_of
+from jwtgate.core.snapshot import Kept
 from tests.making import ABSENT, API, ISSUER, NOW, SECRET, Issuing, drive, signing_key
 
 ISSUING = Issuing()
@@ -909,6 +910,35 @@ def test_what_is_due_is_asked_for_although_no_token_asks_and_once() -> None:
     assert own.refresh(due) == own.refresh_beside(due) == LoadKeys(own, 1)
     own.expect(due + 5)  # it is under way
     assert [own.refresh_beside(due + 4), own.refresh_beside(due + 5)] == [None, LoadKeys(own, 1)]
+
+
+def test_a_file_is_read_up_to_the_size_of_a_key_set() -> None:
+    own = World(jwks_file="keys.json").keys[ISSUER]
+    assert next(own.load(own.begin(), Moment(NOW, START))) == ReadFile("keys.json", JWKS_BYTES)
+
+
+def test_what_somebody_wrote_may_be_one_key_and_what_an_issuer_publishes_is_a_set() -> None:
+    written, published = World(jwks_file="key.json"), World()
+    one = json.dumps(OLD.jwk()).encode()
+    written.documents["key.json"] = one
+    published.serve(one)
+    assert (written.send(), published.send()) == ("ok", "KeysUnavailable")
+
+
+def test_a_set_is_kept_with_the_time_when_it_came() -> None:
+    world = World()
+    own = world.keys[ISSUER]
+    assert own.keep(Moment(NOW, START)) is None
+    assert world.send() == "ok"
+    kept = own.keep(Moment(NOW + 10, START + 10))
+    assert kept == Kept({"keys": [OLD.jwk()]}, NOW)
+
+
+@pytest.mark.parametrize("binds", [True, False])
+def test_a_key_of_a_snapshot_is_bound_to_its_algorithm_where_the_issuers_keys_are(binds: bool) -> None:
+    own = World(jwk_alg_binds=binds, signing_algorithms=["PS256"]).keys[ISSUER]
+    kept = Kept({"keys": [{**OLD.jwk(), "alg": "RS256"}]}, NOW)
+    assert own.restore(kept, Moment(NOW, START)) is not binds
 
 
 def test_what_went_wrong_is_kept_by_its_kind() -> None:

@@ -184,6 +184,8 @@ def test_the_keys_of_a_resolved_issuer_are_remembered_for_other_tokens() -> None
     assert [world.ask(FIRST.token(sub=name)) for name in "abc"] == ["ok"] * 3
     assert world.fetched == [FIRST.discovery_url, FIRST.jwks_uri]
     assert len(world.known()) == 1
+    (own,) = world.known()
+    assert (own.used_at, own.state.loaded_at, world.keys.wants(own)) == (START, START, True)
 
 
 @pytest.mark.parametrize("resolver", ["x", 7, {}])

@@ -9,13 +9,13 @@ import pytest
 from jwtgate import AccessToken, ApiSettings, AuthError, DecryptionKey, InsufficientScope, Issuer, authenticated
 from jwtgate.core.binding import Senders
 from jwtgate.core.effects import Moment
-from jwtgate.core.errors import UntrustedIssuer
+from jwtgate.core.errors import ClaimRejected, UntrustedIssuer
 from jwtgate.core.flow import authenticate_token
 from jwtgate.core.keys import Keyring, keys_of
 from jwtgate.core.known import known_to
 from jwtgate.core.verification import ShortWay, verify_at_once
 from tests.core.test_heads import CASES
-from tests.making import API, ISSUER, MOMENT, NOW, Issuing, base64url, compact, drive
+from tests.making import ABSENT, API, ISSUER, MOMENT, NOW, Issuing, base64url, compact, drive
 from tests.sealing import pem, seal
 
 ISSUING = Issuing()
@@ -170,6 +170,16 @@ def test_a_token_that_was_decided_at_once_can_be_asked_for_more() -> None:
     with pytest.raises(InsufficientScope) as refused:
         found.require("b")
     assert refused.value.refusal is not None
+
+
+@pytest.mark.parametrize("claim", ["jti", "client_id"])
+def test_what_a_profile_requires_is_required_at_once_too(claim: str) -> None:
+    keys = keys_of(PLAIN)
+    for _ in range(2):
+        with pytest.raises(ClaimRejected) as refused:
+            ShortWay(PLAIN, keys, Senders(PLAIN))(ISSUING.rfc9068_token(**{claim: ABSENT}), *MOMENT)
+        assert refused.value.claim == claim
+        assert at_once(ISSUING.rfc9068_token(), keys) is not None
 
 
 @pytest.mark.parametrize("stated", ["https://other.test/", ["x"], None, 7])

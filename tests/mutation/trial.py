@@ -235,6 +235,7 @@ _TRIED_WITH: Final[Mapping[str, Sequence[str]]] = {
     "environment": ["settings"],
     "flow": ["binding", "challenge", "jwe", "verification"],
     "heads": ["verification"],
+    "jwk": ["dpop"],
     "keys": ["resolver", "snapshot", "status", "verification"],
     "known": ["verification"],
     "possession": ["binding"],

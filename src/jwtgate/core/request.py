@@ -41,10 +41,12 @@ class Request:
 
 
 def _trimmed(value: str) -> str:
-    # Servers have done it already. Of a value that none of them lets through, the spaces alone would cost milliseconds.
-    if len(value) > LONGEST_LINE:
-        return value[:1_024].lstrip(" \t") + value[1_024:]  # a scheme is still seen
-    return str.strip(value, " \t")
+    if not isinstance(value, str) or len(value) <= LONGEST_LINE:
+        return str.strip(value, " \t")
+    # Servers have done it already, and none of them lets such a line through: to copy it, or to look through all its
+    # spaces, would cost more than to refuse it. Where there are some before it, the scheme is still to be seen.
+    spaces = len(value[:1_024]) - len(value[:1_024].lstrip(" \t"))
+    return value[spaces : spaces + 2 * LONGEST_LINE] if spaces else value
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,89 @@
+"""`python -m tests.benchmarks.steps`: where the time of a token goes that was never seen, and whose head is known."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from jwtgate import AccessToken
+from jwtgate.core.compact import CLAIMS_DEPTH, CLAIMS_MEMBERS, Signed, decode_base64url, parse_json
+from jwtgate.core.heads import Meaning, Verified
+from jwtgate.core.keys import Keyring
+from jwtgate.core.known import Known, known_to
+from tests.benchmarks import material
+from tests.benchmarks.measuring import WARMING, Entrant, compete, in_turn
+from tests.benchmarks.verifying import threads_verifier
+
+SIZE: Final = 100  # tokens in a block
+BARE: Final = "the signature, bare"
+WHOLE: Final = "the whole token"
+WITHOUT: Final = "the whole token, its signature left out"
+
+
+class _Unsigned:
+    """In place of a key: it says yes, and takes no time."""
+
+    def check(self, signing_input: bytes, signature: bytes) -> None:
+        pass
+
+
+def entrants(algorithm: str, rounds: int) -> list[Entrant]:
+    """Each step by itself, the whole, and the whole without the one step that is not ours."""
+    texts = material.tokens(algorithm, (rounds + WARMING) * SIZE)
+    call, prepared = material.reference(algorithm)
+    parts = [text.split(".") for text in texts]
+    octets = [decode_base64url(payload) for _, payload, _ in parts]
+    claims = [parse_json(each, CLAIMS_DEPTH, CLAIMS_MEMBERS) for each in octets]
+    verifier, unsigned = threads_verifier(algorithm), threads_verifier(algorithm)
+    for own in (verifier, unsigned):
+        own.verify(material.token(algorithm))
+    meaning, now = _meaning(verifier._keys), claims[0]["iat"]
+    _meaning(unsigned._keys).key = _Unsigned()  # type: ignore[assignment]
+    known = [
+        Verified(Signed(text, meaning.header, own, None), meaning.own, meaning.set)
+        for text, own in zip(texts, claims, strict=True)
+    ]
+    heads, memory = known_to(verifier._keys).heads, Known(material.settings(algorithm).token_memory_bytes).tokens
+    steps: dict[str, tuple[Callable[[Any], Any], Sequence[Any]]] = {
+        BARE: (call, [prepared(text) for text in texts]),
+        "base64url of payload and signature": (lambda own: (decode_base64url(own[1]), decode_base64url(own[2])), parts),
+        "JSON": (lambda own: parse_json(own, CLAIMS_DEPTH, CLAIMS_MEMBERS), octets),
+        "claims": (lambda own: meaning.sound(own, now), claims),
+        "the head, looked up": (lambda text: heads._younger.get(text[: text.find(".")]), texts),
+        "what is made of it": (
+            lambda own: AccessToken(own.signed, meaning.own.policy, verifier.settings, now, own.signed.raw),
+            known,
+        ),
+        "remembered": (lambda own: memory.keep(own.signed.raw, own, 0.0), known),
+        WITHOUT: (unsigned.verify, texts),
+        WHOLE: (verifier.verify, texts),
+    }
+    return [Entrant(name, step, in_turn(items, SIZE)) for name, (step, items) in steps.items()]
+
+
+def _meaning(keys: Keyring) -> Meaning:
+    meanings = next(iter(known_to(keys).heads._younger.values()))
+    return meanings[material.ISSUER]
+
+
+def lines(algorithm: str, rounds: int) -> list[str]:
+    """One for each step: microseconds, and times of the bare verification."""
+    measured = entrants(algorithm, rounds)
+    times = compete(measured, rounds)
+    found = {entrant.name: times.of(entrant.name).median for entrant in measured}
+    rest = found[WHOLE] - found[WITHOUT] - found[BARE]
+    found = {**found, "what a signature leaves behind: colder caches": rest}
+    return [f"{name:<46} {taken * 1e6:6.2f} µs {taken / found[BARE]:6.3f} ×" for name, taken in found.items()]
+
+
+def main() -> None:
+    asks = argparse.ArgumentParser(prog="python -m tests.benchmarks.steps", description=__doc__)
+    asks.add_argument("algorithm", nargs="?", default="RS256", choices=[*material.ALGORITHMS])
+    asks.add_argument("--rounds", type=int, default=40, help=f"of {SIZE} tokens each (40)")
+    asked = asks.parse_args()
+    print("\n".join(lines(asked.algorithm, asked.rounds)))
+
+
+if __name__ == "__main__":
+    main()
