@@ -41,6 +41,12 @@ def sends(
     return answer
 
 
+def _insist(so: object) -> None:
+    # No `assert`: under `python -O`, what stands in it would not be done at all.
+    if not so:
+        raise AssertionError
+
+
 class Gate:
     """Holds answers back until it is opened. reached: somebody stands before it."""
 
@@ -50,7 +56,7 @@ class Gate:
     def holds(self, answer: Answer) -> Answer:
         def held(handler: BaseHTTPRequestHandler) -> None:
             self.reached.set()
-            assert self._open.wait(4 * PATIENCE)
+            _insist(self._open.wait(4 * PATIENCE))
             answer(handler)
 
         return held
@@ -195,11 +201,11 @@ async def others_ended() -> None:
     others = asyncio.all_tasks() - {asyncio.current_task()}
     if others:
         _, pending = await asyncio.wait(others, timeout=PATIENCE)
-        assert not pending
+        _insist(not pending)
 
 
 async def reached(gate: Gate) -> None:
-    assert await asyncio.to_thread(gate.reached.wait, PATIENCE)
+    _insist(await asyncio.to_thread(gate.reached.wait, PATIENCE))
 
 
 both = pytest.mark.parametrize("drive", [Threads, Tasks], ids=["threads", "tasks"])

@@ -211,7 +211,7 @@ def test_trouble_may_come_later(caplog: pytest.LogCaptureFixture) -> None:
 
 
 @both
-@pytest.mark.parametrize("answer", ["text", bytearray(32), memoryview(bytes(32)), 7, True, [0]], ids=repr)
+@pytest.mark.parametrize("answer", ["text", bytearray(32), memoryview(bytes(32)), 7, True, [0]], ids=range(6))
 def test_what_is_neither_bytes_nor_none_is_our_trouble(drive: Drive, answer: Any) -> None:
     found = refused(drive, lambda key, algorithm: answer, opens)
     assert type(found) is Unavailable
