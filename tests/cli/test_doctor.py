@@ -14,7 +14,7 @@ from jwtgate import ApiSettings, Issuer
 from jwtgate.cli import doctor, probe
 from jwtgate.tenant import Tenant
 from tests.cli.command import jwtgate
-from tests.loopback import DISCOVERY, JWKS, Answer, Origin, raw, resets, sends
+from tests.loopback import DISCOVERY, JWKS, Answer, Origin, drips, raw, resets, sends
 
 NOBODY = "http://127.0.0.1:9/"  # the port of a service that is not there
 HS256 = ApiSettings(
@@ -157,6 +157,18 @@ def test_who_does_not_answer_in_time_is_given_up(
     with pytest.raises(probe.NoAnswer) as refused:
         probe.ask(http, origin.issuing.url + JWKS[1:], 100)
     assert (refused.value.cause, gate.is_open) == ("deadline", False)
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\nX-Slow: ", b"HTTP/1.1 200 OK\r\n\r\n"], ids=["headers", "body"])
+def test_who_always_answers_a_little_is_given_up_too(
+    origin: Origin, http: httpx.Client, monkeypatch: pytest.MonkeyPatch, head: bytes
+) -> None:
+    # No timeout of a socket ends it: between two bytes there is never much time.
+    monkeypatch.setattr("jwtgate.verifier.fetching.TOTAL_SECONDS", 0.5)
+    origin.answers[JWKS] = drips(head, 0.02, 5.0, b"")
+    with pytest.raises(probe.NoAnswer) as refused:
+        probe.ask(http, origin.issuing.url + JWKS[1:], 10_000)
+    assert refused.value.cause == "deadline"
 
 
 @pytest.mark.parametrize(

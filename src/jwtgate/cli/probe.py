@@ -60,6 +60,8 @@ def ask(http: httpx.Client, url: str, limit: int) -> Answer:
             octets = _read(response, Fetch(url, limit), began + TOTAL_SECONDS)
     except Exception as error:
         raise _no_answer(url, error, too_late=cut.over) from error
+    if cut.over:  # an answer without a length that is cut looks as if it were whole
+        raise _too_late(url)
     headers = {name.lower(): value for name, value in response.headers.items()}
     return Answer(url, response.status_code, headers, octets, asked_at, time.monotonic() - began)
 
@@ -75,9 +77,13 @@ def _read(response: httpx.Response, fetch: Fetch, deadline: float) -> bytes:
 
 def _no_answer(url: str, error: Exception, *, too_late: bool) -> NoAnswer:
     if too_late:
-        return NoAnswer(url, "deadline", f"not complete after {TOTAL_SECONDS:g} s")
+        return _too_late(url)
     failure = failed(error)
     return NoAnswer(url, _cause(error, failure), failure.reason)
+
+
+def _too_late(url: str) -> NoAnswer:
+    return NoAnswer(url, "deadline", f"not complete after {TOTAL_SECONDS:g} s")
 
 
 def _cause(error: Exception, failure: FetchFailed) -> Cause:
