@@ -10,12 +10,11 @@ from collections.abc import Sequence
 import pytest
 
 from jwtgate import ApiSettings, InvalidToken
-from jwtgate.core.claims import LATEST
 from jwtgate.core.compact import CLAIMS_DEPTH, CLAIMS_MEMBERS, HEADER_DEPTH, HEADER_MEMBERS, KID_BYTES, parse
 from jwtgate.core.dpop import NAME_BYTES, PROOF_SIZE
 from jwtgate.core.jwk import JWKS_KEYS, PROOF_RSA_BITS, RSA_BITS, RSA_EXPONENT
 from jwtgate.core.keys import JWKS_BYTES
-from jwtgate.core.values import MAX_LEEWAY
+from jwtgate.core.values import LATEST, MAX_LEEWAY
 from jwtgate.verifier.fetching import CONNECT_SECONDS, TOTAL_SECONDS
 from tests.conformance.cost import (
     JSON,

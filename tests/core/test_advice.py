@@ -8,11 +8,10 @@ import pytest
 
 from jwtgate import AuthError, Cause, InvalidToken, StoreUnavailable
 from jwtgate.core.advice import ADVICE, Circumstances, advise, cause_of, duration, said_time
-from jwtgate.core.claims import LATEST
 from jwtgate.core.errors import ClaimRejected, HeaderRejected, InsufficientScope, TokenExpired, WrongAudience
 from jwtgate.core.rules import ALGORITHM, REQUIREMENT, RULES, SIGNATURE, TYP, time_of
 from jwtgate.core.settings import Policy
-from jwtgate.core.values import ALGORITHMS
+from jwtgate.core.values import ALGORITHMS, LATEST
 from tests.making import API, ISSUER, NOW
 
 SYMMETRIC = frozenset({"HS256"})

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jwtgate.core.dpop import HEAD_SIZE, NAME_BYTES, PROOF_SIZE, DpopRules, Heads, Proof, check_proof
+from jwtgate.core.dpop import HEAD_SIZE, NAME_BYTES, PROOF_SIZE, DpopRules, Proof, ProofKeys, check_proof
 from jwtgate.core.errors import InvalidProof, NonceRequired
 from jwtgate.core.jwk import ASYMMETRIC, PROOF_RSA_BITS, UnusableKey, _plain_key, read_jwk, read_proof_key, thumbprint
 from jwtgate.core.nonces import Nonces
@@ -97,13 +97,13 @@ def test_a_good_proof_tells_whose_it_is_and_when_it_was_made() -> None:
 def test_a_proof_is_checked_in_the_same_way_when_its_key_is_known() -> None:
     known = rules()
     assert [check(proof(jti=name), of=known).jti for name in "abc"] == ["a", "b", "c"]
-    assert len(known.heads) == 1
+    assert len(known.keys) == 1
 
 
 def test_the_key_of_a_proof_that_held_is_kept_under_its_head() -> None:
     known, sent = rules(), proof()
     check(sent, of=known)
-    kept = known.heads.get(sent.partition(".")[0])
+    kept = known.keys.get(sent.partition(".")[0])
     assert kept is not None
     assert (kept.thumbprint, kept.algorithm) == (JKT, "ES256")
 
@@ -167,7 +167,7 @@ def test_a_nonce_that_is_not_ours_is_told() -> None:
 
 @pytest.mark.parametrize("limit", [4, 5])
 def test_heads_are_forgotten_by_halves_and_a_long_one_is_never_kept(limit: int) -> None:
-    heads, kept = Heads(limit), read_proof_key(JWK, "ES256")
+    heads, kept = ProofKeys(limit), read_proof_key(JWK, "ES256")
     for name in "abcd":
         heads.keep(name, kept)
     assert ("".join(name for name in "abcde" if heads.get(name)), len(heads)) == ("abcd", 4)
@@ -685,22 +685,22 @@ def test_only_the_keys_of_proofs_that_hold_are_kept() -> None:
     good = NONCES.current(NOW)
     for value in [proof(), proof(ath="x", nonce=good), proof(key=signing_key("P-256", 2), nonce=good)]:
         refused(value, of=kept)
-    assert len(kept.heads) == 0
+    assert len(kept.keys) == 0
     check(proof(nonce=good), of=kept)
-    assert len(kept.heads) == 1
+    assert len(kept.keys) == 1
 
 
 def test_a_long_header_is_not_kept() -> None:
     kept = rules()
     room = HEAD_SIZE * 3 // 4
     check(proof(of={"x": "a" * (room - 300)}), of=kept)
-    assert len(kept.heads) == 1
+    assert len(kept.keys) == 1
     check(proof(of={"x": "a" * room}), of=kept)
-    assert len(kept.heads) == 1
+    assert len(kept.keys) == 1
 
 
 def test_no_more_keys_are_kept_than_there_is_room_for_and_those_in_use_stay() -> None:
-    heads = Heads(limit=8)
+    heads = ProofKeys(limit=8)
     key = read_proof_key(JWK, "ES256")
     for number in range(1_000):
         heads.keep("mine", key)
@@ -712,7 +712,7 @@ def test_no_more_keys_are_kept_than_there_is_room_for_and_those_in_use_stay() ->
 
 
 def test_a_key_that_is_kept_already_takes_no_more_room() -> None:
-    heads = Heads(limit=2)
+    heads = ProofKeys(limit=2)
     key = read_proof_key(JWK, "ES256")
     for head in ("a", "b", "b", "b"):
         heads.keep(head, key)
@@ -726,7 +726,7 @@ def test_a_key_is_kept_for_the_rules_it_was_allowed_by() -> None:
 
 def test_threads_may_share_the_rules() -> None:
     shared = DpopRules(frozenset({"ES256"}), WINDOW, LEEWAY)
-    object.__setattr__(shared, "heads", Heads(limit=2))
+    object.__setattr__(shared, "keys", ProofKeys(limit=2))
     values = [made_by("ES256", number) for number in range(1, 5)]
     expected = [check(value).jkt for value in values]
     found: list[Sequence[str]] = []

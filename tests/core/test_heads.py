@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from jwtgate import ApiSettings, AuthError, Issuer
 from jwtgate.core.binding import Senders
-from jwtgate.core.claims import LATEST
 from jwtgate.core.compact import parse
 from jwtgate.core.effects import LoadKeys, Moment
 from jwtgate.core.flow import authenticate_token
@@ -21,7 +20,7 @@ from jwtgate.core.profiles import PROFILES
 from jwtgate.core.remembered import LONGEST, MOST_OF_ONE, OVERHEAD, Remembered
 from jwtgate.core.revocations import Revocation, Revocations
 from jwtgate.core.settings import Policy
-from jwtgate.core.values import Profile
+from jwtgate.core.values import LATEST, Profile
 from jwtgate.core.verification import ShortWay
 from tests.making import (
     ABSENT,

@@ -9,8 +9,8 @@ import pytest
 
 from jwtgate import SettingsError
 from jwtgate.core.errors import RevokedToken
-from jwtgate.core.revocations import LATEST, Revocation, Revocations, read_revocation, write_revocation
-from jwtgate.core.values import MAX_LEEWAY
+from jwtgate.core.revocations import Revocation, Revocations, read_revocation, write_revocation
+from jwtgate.core.values import LATEST, MAX_LEEWAY
 from tests.making import ISSUER, NOW
 
 END = NOW + 600

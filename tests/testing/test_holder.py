@@ -15,9 +15,10 @@ from cryptography import x509
 
 from jwtgate import ApiSettings, AuthError, DecryptionKey, Issuer, Request, SettingsError, Verifier
 from jwtgate.core.errors import BindingRejected, CertificateRejected, InvalidProof, NonceRequired, ProofReplayed
+from jwtgate.core.jwk import KIND_OF
 from jwtgate.tenant import Tenant
 from jwtgate.testing import BROKEN_PROOFS, Holder, StandIn, standing_in
-from jwtgate.testing.signing import KINDS, opened
+from jwtgate.testing.signing import opened
 
 pytest_plugins = ["jwtgate.testing"]
 
@@ -56,7 +57,7 @@ def tenant() -> Tenant:
     return Tenant()
 
 
-@pytest.fixture(params=[("ES256",), tuple(sorted(KINDS))], ids=["ES256 alone", "every algorithm"])
+@pytest.fixture(params=[("ES256",), tuple(sorted(KIND_OF))], ids=["ES256 alone", "every algorithm"])
 def settings(request: pytest.FixtureRequest) -> ApiSettings:
     return api(dpop_algorithms=request.param)
 
@@ -85,7 +86,7 @@ def refusal(verifier: Verifier, request: Request) -> AuthError:
 # --- proofs ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("algorithm", KINDS)
+@pytest.mark.parametrize("algorithm", KIND_OF)
 def test_a_proof_holds_once(tenant: Tenant, algorithm: str) -> None:
     settings = api(dpop_algorithms=[algorithm])
     holder, verifier = Holder(algorithm), Verifier(settings)
@@ -158,7 +159,7 @@ def test_each_is_refused_for_what_it_is_named_after(issuer: StandIn, name: str) 
 @pytest.mark.parametrize("name", BROKEN_PROOFS)
 @pytest.mark.parametrize("method", ["DELETE", "POST"])
 def test_each_is_refused_for_every_kind_of_holder_and_api(tenant: Tenant, name: str, method: str) -> None:
-    widest = api(dpop_algorithms=sorted(KINDS), dpop_window=3600, leeway=300)
+    widest = api(dpop_algorithms=sorted(KIND_OF), dpop_window=3600, leeway=300)
     verifier = Verifier(widest)
     with standing_in(widest, tenant) as issuer:
         for algorithm in ("PS256", "ES512", "Ed25519"):

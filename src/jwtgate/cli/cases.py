@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from jwtgate.core.compact import decode_base64url
+from jwtgate.core.compact import decode_base64url, encode_base64url
 from jwtgate.core.errors import (
     AuthError,
     BadSignature,
@@ -226,7 +225,7 @@ def from_before_rbac(stage: Stage) -> str:
 
 
 def _segment(members: Mapping[str, Any]) -> str:
-    return base64.urlsafe_b64encode(json.dumps(members).encode()).rstrip(b"=").decode("ascii")
+    return encode_base64url(json.dumps(members).encode())
 
 
 # ------------------------------------------------------------------------------------------------- what is expected

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from jwt.algorithms import ECAlgorithm
 
+from jwtgate.core.compact import encode_base64url
 from jwtgate.core.jwk import thumbprint
 from jwtgate.tenant import SigningKey
 
@@ -32,7 +33,7 @@ class Sender:
         """For one request, what stands in the header `DPoP` (RFC 9449 section 4.2). token: None where there is none."""
         claims = {"jti": secrets.token_urlsafe(16), "htm": method, "htu": url, "iat": int(time.time())}
         if token is not None:
-            claims["ath"] = _base64url(hashlib.sha256(token.encode()).digest())
+            claims["ath"] = encode_base64url(hashlib.sha256(token.encode()).digest())
         return jwt.encode(claims, self._key, ALGORITHM, headers={"typ": "dpop+jwt", "jwk": self._jwk})
 
     @cached_property
@@ -44,7 +45,3 @@ class Sender:
     def client_cert(self) -> str:
         """What a proxy that has ended the TLS connection writes into the header `Client-Cert` (RFC 9440)."""
         return f":{base64.b64encode(self.certificate).decode('ascii')}:"
-
-
-def _base64url(content: bytes) -> str:
-    return base64.urlsafe_b64encode(content).rstrip(b"=").decode("ascii")

@@ -11,12 +11,12 @@ from types import MappingProxyType
 from typing import Any, Final, NoReturn
 
 from .challenge import answer
-from .claims import LATEST, client_of, scopes_of
+from .claims import client_of, scopes_of
 from .compact import Signed
 from .errors import AuthError, InsufficientAuthentication, InsufficientScope, SettingsError, listed, shown
 from .possession import ANYBODY, Sender
 from .settings import ApiSettings, Policy
-from .values import SCOPE_TOKEN
+from .values import LATEST, SCOPE_TOKEN
 
 
 class AccessToken:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from . import claims as check
 from .access import AccessToken
-from .claims import LATEST, Claims
+from .claims import Claims
 from .errors import (
     AmbiguousKey,
     AuthError,
@@ -48,6 +48,7 @@ from .jwk import ASYMMETRIC, SYMMETRIC
 from .profiles import TYPES
 from .rules import ALGORITHM, KEY, RULES, TYP, Rule, time_of
 from .settings import Policy
+from .values import LATEST
 
 
 class Cause(StrEnum):

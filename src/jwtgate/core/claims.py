@@ -8,10 +8,9 @@ from typing import Any, Literal
 
 from .errors import BindingRejected, ClaimRejected, TokenExpired, UntrustedIssuer, WrongAudience, WrongTokenKind
 from .settings import Policy
-from .values import SCOPE_TOKEN
+from .values import LATEST, SCOPE_TOKEN
 
 Claims = Mapping[str, Any]
-LATEST = 253_402_300_799  # the last second of the year 9999: later is no date that anything else understands
 
 
 def _text(claims: Claims, name: str, *, required: bool = False) -> str | None:

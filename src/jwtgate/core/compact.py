@@ -68,6 +68,14 @@ def by_pybase64(text: str) -> bytes:
         raise ValueError(_FOREIGN) from None
 
 
+_TO_BASE64URL = bytes.maketrans(b"+/", b"-_")
+
+
+def encode_base64url(octets: bytes) -> str:
+    """In base64url without padding (RFC 7515 section 2)."""
+    return binascii.b2a_base64(octets, newline=False).translate(_TO_BASE64URL, b"=").decode("ascii")
+
+
 decode_base64url: Callable[[str], bytes] = by_binascii if b64decode is None else by_pybase64
 
 
@@ -94,7 +102,7 @@ def finite(text: str) -> float:
     return number
 
 
-_decode = json.JSONDecoder(object_pairs_hook=_object, parse_constant=no_constant, parse_float=finite).decode
+_decoder = json.JSONDecoder(object_pairs_hook=_object, parse_constant=no_constant, parse_float=finite)
 # Strings, as many as stand in a row, or one mark of the structure, or the end. It matches at every quote, closed or
 # not, and at the end: else a text of nothing but `\"`, or without a mark, would be searched once for each character.
 _MARKS = re.compile(r'[^"\[\]{},]*+((?:"[^"\\]*+(?:\\.[^"\\]*+)*+"?[^"\[\]{},]*+)++|[\[\]{},]|\Z)')
@@ -117,16 +125,14 @@ def parse_json(octets: bytes, depth: int, members: int) -> Any:
     else:
         text = octets.decode("utf-8")
         _check_size(text, depth, members)
-    value = _decode(text)
+    value = _decoder.decode(text)
     if _SURROGATE.search(text):
         json.dumps(value, ensure_ascii=False).encode("utf-8")  # UnicodeEncodeError is a ValueError
     return value
 
 
 # Without looking for a value's end, which is known here.
-_scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder(
-    object_pairs_hook=_object, parse_constant=no_constant, parse_float=finite
-).scan_once  # type: ignore[attr-defined]
+_scan: Callable[[str, int], tuple[Any, int]] = _decoder.scan_once  # type: ignore[attr-defined]
 
 
 def by_standard_library(octets: bytes) -> Object | None:

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from binascii import b2a_base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
-from .compact import CLAIMS_DEPTH, CLAIMS_MEMBERS, Object, Unverified, decode_base64url, parse, parse_json
+from .compact import (
+    CLAIMS_DEPTH,
+    CLAIMS_MEMBERS,
+    Object,
+    Unverified,
+    decode_base64url,
+    encode_base64url,
+    parse,
+    parse_json,
+)
 from .errors import BadSignature, HeaderRejected, InvalidProof, InvalidToken, MalformedToken, NonceRequired, shown
 from .jwk import UnusableKey, VerificationKey, read_proof_key
 from .nonces import Nonces
 from .uri import same_target
+from .values import LATEST
 
 PROOF_SIZE: Final = 8_192  # characters
 LONGEST_HASH: Final = 128  # characters: SHA-512 in hexadecimal
 NAME_BYTES: Final = 256  # of jti and htm: RFC 9449 section 11.1 warns of "unnecessarily large" ones
-LATEST: Final = 253_402_300_799  # the last second of the year 9999
 
 HEADS: Final = 1_024  # keys of clients that are kept ready; half of them at least are those used last
 HEAD_SIZE: Final = 2_048  # characters; a longer header, perhaps with certificates in it, is read each time
-
-_TO_BASE64URL: Final = bytes.maketrans(b"+/", b"-_")
 
 _ONE_LINE: Final = "exactly one header line"
 _ONE_JWT: Final = "one signed JWT in its compact form"
@@ -40,7 +46,7 @@ class Proof(NamedTuple):
     issued_at: float
 
 
-class Heads:
+class ProofKeys:
     """The keys of proofs by the first segment of the proofs, character by character: a client sends the same each time.
 
     What a head says depends on nothing but its text, the algorithms apart, so that it may be read once. A full
@@ -82,7 +88,7 @@ class DpopRules:
     window: float
     leeway: float
     nonces: Nonces | None = None
-    heads: Heads = field(default_factory=Heads, init=False, repr=False)
+    keys: ProofKeys = field(default_factory=ProofKeys, init=False, repr=False)
 
 
 def check_proof(
@@ -99,7 +105,7 @@ def check_proof(
     # The numbers are those of RFC 9449 section 4.3. (7) comes early: a key is looked at before it is used.
     proof = _only(values)  # 1
     head, _, body = proof.partition(".")
-    key = rules.heads.get(head)
+    key = rules.keys.get(head)
     if key is None:
         whole = _read(proof)  # 2
         claims, signature = whole._claims, whole._signature
@@ -117,7 +123,7 @@ def check_proof(
     _check_time(issued, now, rules)  # 11
     if token is not None:  # 12
         _check_token(claims.get("ath"), token)
-    rules.heads.keep(head, key)
+    rules.keys.keep(head, key)
     return Proof(str(key.thumbprint), jti, issued)
 
 
@@ -234,7 +240,7 @@ def _check_time(issued: float, now: float, rules: DpopRules) -> None:
 def _check_token(ath: object, token: str) -> None:
     # RFC 9449 section 4.2: base64url, without padding, of the SHA-256 of the token's ASCII.
     digest = sha256(token.encode()).digest()
-    if ath != b2a_base64(digest, newline=False).translate(_TO_BASE64URL, b"=").decode("ascii"):
+    if ath != encode_base64url(digest):
         # A client may have sent the token itself in place of its hash: that must not stand in a log.
         is_hash = ath is None or (isinstance(ath, str) and len(ath) <= LONGEST_HASH)
         actual = ath if is_hash else f"{type(ath).__name__} that is no hash"

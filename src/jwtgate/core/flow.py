@@ -30,7 +30,7 @@ def authenticate(
     try:
         credentials = credentials_of(request, settings, senders)
         token = credentials.token
-        signed, policy, now = yield from check_token(token, settings, keys, senders, request=request, moment=moment)
+        signed, policy, now = yield from check_token(token, keys, senders, request=request, moment=moment)
         claims = signed.claims
         # The way of nearly every request: a bearer's token.
         if credentials.scheme == "Bearer" and "cnf" not in claims and not senders.required:
@@ -51,7 +51,7 @@ def authenticate_token(
     """Who a bare token speaks for. Raises an AuthError, which knows what the client is told."""
     senders = senders or Senders(settings)
     try:
-        signed, policy, now = yield from check_token(token, settings, keys, senders, moment=moment)
+        signed, policy, now = yield from check_token(token, keys, senders, moment=moment)
         senders.check_bare(signed.claims)
         return AccessToken(signed, policy, settings, now, raw=token)
     except AuthError as error:
@@ -60,7 +60,6 @@ def authenticate_token(
 
 def check_token(
     token: str,
-    settings: ApiSettings,
     keys: Keyring,
     senders: Senders,
     *,

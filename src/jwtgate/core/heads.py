@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from .claims import LATEST, confirmation
+from .claims import confirmation
 from .compact import CLAIMS_DEPTH, CLAIMS_MEMBERS, Signed, Unverified, decode_base64url, parse_json
 from .errors import AuthError
 from .jwk import VerificationKey
 from .keys import IssuerKeys
 from .profiles import PROFILES
 from .settings import Policy
-from .values import Profile
+from .values import LATEST, Profile
 
 HEADS: Final = 256  # that are kept, in two generations
 HEAD_SIZE: Final = 2_048  # characters; a longer one is read each time

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hmac
 import json
-from binascii import b2a_base64
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from .compact import KID_BYTES, decode_base64url, parse_json
+from .compact import KID_BYTES, decode_base64url, encode_base64url, parse_json
 from .errors import AmbiguousKey, BadSignature, HeaderRejected, UnknownKey, shown
 
 if TYPE_CHECKING:
@@ -34,8 +33,9 @@ class UnusableKey(ValueError):
     """A JWK that cannot verify anything here. RFC 7517 section 5: such a key is ignored, and the others are kept."""
 
 
-# By algorithm, the kind of its keys. How it verifies is in signatures.py.
-_KIND_OF: Final = {
+Kind = Literal["RSA", "P-256", "P-384", "P-521", "Ed25519"]
+# By algorithm, the kind of its keys; those of HMAC have none. How each verifies is in signatures.py.
+KIND_OF: Final[Mapping[str, Kind]] = {
     "RS256": "RSA",
     "RS384": "RSA",
     "RS512": "RSA",
@@ -48,11 +48,11 @@ _KIND_OF: Final = {
     "EdDSA": "Ed25519",
     "Ed25519": "Ed25519",
 }
-ASYMMETRIC: Final = frozenset(_KIND_OF)
+ASYMMETRIC: Final = frozenset(KIND_OF)
 SYMMETRIC: Final = frozenset({"HS256"})
 # By kind of key, the algorithms that it may verify.
-_ALGORITHMS: Final = {
-    kind: frozenset(name for name, of in _KIND_OF.items() if of == kind) for kind in sorted(set(_KIND_OF.values()))
+_ALGORITHMS: Final[Mapping[str, frozenset[str]]] = {
+    kind: frozenset(name for name, of in KIND_OF.items() if of == kind) for kind in sorted(set(KIND_OF.values()))
 }
 
 
@@ -311,11 +311,7 @@ def _thumbprint(jwk: Mapping[str, Any]) -> str:
 
 
 def _digest(canonical: str) -> str:
-    octets = sha256(canonical.encode()).digest()
-    return b2a_base64(octets, newline=False).translate(_TO_BASE64URL, b"=").decode("ascii")
-
-
-_TO_BASE64URL: Final = bytes.maketrans(b"+/", b"-_")
+    return encode_base64url(sha256(canonical.encode()).digest())
 
 
 # --------------------------------------------------------------------------------------------------------- sets of keys

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 from urllib.parse import unquote
 
+from .compact import encode_base64url
 from .errors import CertificateRejected
 
 MAX_CERTIFICATE = 16_384  # bytes in DER; real ones have 1,000 to 4,000
@@ -70,14 +71,7 @@ def _thumbprint(der: bytes) -> str:
         raise ValueError(f"at most {MAX_CERTIFICATE} bytes are taken")
     if not _looks_whole(der):
         raise ValueError("it is no certificate in DER, or not all of one")
-    return _encoded(hashlib.sha256(der).digest())
-
-
-def _encoded(digest: bytes) -> str:
-    return binascii.b2a_base64(digest, newline=False).translate(_TO_BASE64URL, b"=").decode("ascii")
-
-
-_TO_BASE64URL: Final = bytes.maketrans(b"+/", b"-_")
+    return encode_base64url(hashlib.sha256(der).digest())
 
 
 def _looks_whole(der: bytes) -> bool:
@@ -167,7 +161,7 @@ def _xfcc(value: str) -> str:
 def _of_hash(text: str) -> str:
     if _HEX_SHA256.fullmatch(text) is None:
         raise ValueError("Hash must be a SHA-256 digest in hexadecimal")
-    return _encoded(bytes.fromhex(text))
+    return encode_base64url(bytes.fromhex(text))
 
 
 # By header, in lower case: how the proxies that send it name the client's certificate.

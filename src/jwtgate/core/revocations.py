@@ -9,10 +9,9 @@ from typing import Any, Final
 
 from .compact import parse_json
 from .errors import RevokedToken, SettingsError
-from .values import MAX_LEEWAY
+from .values import LATEST, MAX_LEEWAY
 
 MOST: Final = 100_000  # revocations that are kept
-LATEST: Final = 253_402_300_799  # the last second of the year 9999
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 from . import claims as check
-from .claims import LATEST
 from .profiles import TYPES, Check
 from .settings import Policy
+from .values import LATEST
 
 Expectation = str | Callable[[Policy, float], str]
 

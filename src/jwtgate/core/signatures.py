@@ -5,7 +5,6 @@ All that verifications share is built here, once: paddings, hashes, curves. `jwk
 
 from __future__ import annotations
 
-from binascii import b2a_base64
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
@@ -15,6 +14,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from .compact import encode_base64url
 
 Check = Callable[[bytes, bytes], bool]  # (signing input, signature) -> is it this key's?
 Bind = Callable[[Any], Check]  # from a public key to its check
@@ -136,20 +137,13 @@ def jwk_of(key: object) -> dict[str, str]:
         case ec.EllipticCurvePublicKey() if key.curve.name in _CURVES:
             point = key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)[1:]
             x, y = point[: len(point) // 2], point[len(point) // 2 :]
-            return {"kty": "EC", "crv": _CURVES[key.curve.name], "x": _base64url(x), "y": _base64url(y)}
+            return {"kty": "EC", "crv": _CURVES[key.curve.name], "x": encode_base64url(x), "y": encode_base64url(y)}
         case ed25519.Ed25519PublicKey():
-            return {"kty": "OKP", "crv": "Ed25519", "x": _base64url(key.public_bytes_raw())}
+            return {"kty": "OKP", "crv": "Ed25519", "x": encode_base64url(key.public_bytes_raw())}
         case _:
             raise ValueError(f"a PEM block holds a key that verifies nothing here: {type(key).__name__}")
 
 
 def _number(number: int) -> str:
     # RFC 7518 section 2, Base64urlUInt: the minimum number of octets.
-    return _base64url(number.to_bytes((number.bit_length() + 7) // 8))
-
-
-def _base64url(octets: bytes) -> str:
-    return b2a_base64(octets, newline=False).translate(_TO_BASE64URL, b"=").decode("ascii")
-
-
-_TO_BASE64URL: Final = bytes.maketrans(b"+/", b"-_")
+    return encode_base64url(number.to_bytes((number.bit_length() + 7) // 8))

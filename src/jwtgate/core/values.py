@@ -17,6 +17,7 @@ Profile = Literal["auth0", "rfc9068"]
 PROFILES: Final = ("auth0", "rfc9068")
 ALGORITHMS: Final = ASYMMETRIC | SYMMETRIC
 
+LATEST: Final = 253_402_300_799  # the last second of the year 9999: later is no date that anything else understands
 MAX_LEEWAY = 300  # seconds; more would make expiry a suggestion
 SECRET_BYTES = 32  # RFC 7518 section 3.2: a key as long as the hash output or longer
 SHORT_SECRET_BYTES = 16  # what Auth0 takes as the signing secret of an HS256 API

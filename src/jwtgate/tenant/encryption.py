@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import secrets
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
+from jwtgate.core.compact import encode_base64url
 from jwtgate.core.jwk import thumbprint
 
 from .errors import Rule, TenantError
@@ -73,7 +73,9 @@ class TokenEncryption:
     def thumbprint(self) -> str:
         """Of the key as a JWK (RFC 7638), with SHA-256, in base64url: what the Dashboard shows of it."""
         numbers = _public_key(self.pem).public_numbers()
-        return thumbprint({"kty": "RSA", "n": _base64url(_octets(numbers.n)), "e": _base64url(_octets(numbers.e))})
+        return thumbprint(
+            {"kty": "RSA", "n": encode_base64url(_octets(numbers.n)), "e": encode_base64url(_octets(numbers.e))}
+        )
 
     def resource_server(self) -> dict[str, Any]:
         """As the Management API's JSON object, which never shows the key itself."""
@@ -91,12 +93,12 @@ class TokenEncryption:
         # RFC 7519 section 5.2: a nested token's `cty` is JWT.
         stated = {"alg": self.algorithm, "enc": "A256GCM", "kid": self.kid, "cty": "JWT", **(header or {})}
         present = {name: value for name, value in stated.items() if value is not None}
-        protected = _base64url(json.dumps(present, separators=(",", ":")).encode())
+        protected = encode_base64url(json.dumps(present, separators=(",", ":")).encode())
         content_key, nonce = secrets.token_bytes(CONTENT_KEY), secrets.token_bytes(NONCE)
         wrapped = _public_key(self.pem).encrypt(content_key, _oaep(HASHES[self.algorithm]))
         # The header, as it is sent, is authenticated too.
         sealed = AESGCM(content_key).encrypt(nonce, token.encode(), protected.encode())
-        return ".".join([protected, *map(_base64url, (wrapped, nonce, sealed[:-TAG], sealed[-TAG:]))])
+        return ".".join([protected, *map(encode_base64url, (wrapped, nonce, sealed[:-TAG], sealed[-TAG:]))])
 
 
 EncryptionSetting = TokenEncryption | Mapping[str, Any] | Literal[False] | None
@@ -143,7 +145,3 @@ def _oaep(digest: hashes.HashAlgorithm) -> padding.OAEP:
 
 def _octets(number: int) -> bytes:
     return number.to_bytes((number.bit_length() + 7) // 8)
-
-
-def _base64url(content: bytes) -> str:
-    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+
+from jwtgate.core.compact import encode_base64url
 
 from .apis import Api
 from .applications import Application, ClientGrant
@@ -198,8 +199,7 @@ def _check_code_verifier(challenge: str | None, verifier: str | None) -> None:
     if verifier is None:
         raise wrong_code_verifier("the request has no code_verifier")
     digest = hashlib.sha256(verifier.encode()).digest()
-    computed = base64.urlsafe_b64encode(digest).rstrip(b"=")
-    if not hmac.compare_digest(computed, challenge.encode()):
+    if not hmac.compare_digest(encode_base64url(digest).encode(), challenge.encode()):
         raise wrong_code_verifier("the code_verifier is not the one of the code_challenge")
 
 

@@ -10,6 +10,8 @@ from typing import Any
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from jwtgate.core.compact import encode_base64url
+
 NONCE = 12  # bytes (RFC 7518 section 5.3)
 TAG = 16  # bytes
 
@@ -21,12 +23,12 @@ class OpaqueTokens:
         self._key = AESGCM(AESGCM.generate_key(bit_length=256))
 
     def seal(self, claims: dict[str, Any], issuer: str) -> str:
-        header = _base64url(_json({"alg": "dir", "enc": "A256GCM", "iss": issuer}))
+        header = encode_base64url(_json({"alg": "dir", "enc": "A256GCM", "iss": issuer}))
         nonce = secrets.token_bytes(NONCE)
         # RFC 7516 section 5.1: the header, as it is sent, is authenticated too.
         sealed = self._key.encrypt(nonce, _json(claims), header.encode())
         content = (nonce, sealed[:-TAG], sealed[-TAG:])
-        return ".".join([header, "", *map(_base64url, content)])
+        return ".".join([header, "", *map(encode_base64url, content)])
 
     def open(self, token: str) -> dict[str, Any] | None:
         """The claims; None for what this tenant did not seal."""
@@ -41,7 +43,3 @@ class OpaqueTokens:
 
 def _json(members: dict[str, Any]) -> bytes:
     return json.dumps(members, separators=(",", ":")).encode()
-
-
-def _base64url(content: bytes) -> str:
-    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()

@@ -18,6 +18,8 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
+from jwtgate.core.compact import encode_base64url
+
 from .errors import Rule, TenantError
 from .identifiers import new_kid
 
@@ -55,10 +57,10 @@ class SigningKey:
         return {
             "kty": "RSA",
             "use": "sig",
-            "n": _base64url(_big_endian(numbers.n)),
-            "e": _base64url(_big_endian(numbers.e)),
+            "n": encode_base64url(_big_endian(numbers.n)),
+            "e": encode_base64url(_big_endian(numbers.e)),
             "kid": self.kid,
-            "x5t": _base64url(thumbprint),
+            "x5t": encode_base64url(thumbprint),
             "x5c": [base64.b64encode(certificate).decode()],
             "alg": "RS256",
         }
@@ -182,16 +184,12 @@ def rsa_signer(algorithm: str, key: SigningKey) -> Signer:
 def compact(header: Mapping[str, Any], claims: Mapping[str, Any] | bytes, sign: Signer) -> str:
     """The compact serialisation of RFC 7515 section 7.1; claims given as bytes are signed as they are."""
     payload = claims if isinstance(claims, bytes) else _json(claims)
-    message = f"{_base64url(_json(header))}.{_base64url(payload)}"
-    return f"{message}.{_base64url(sign(message.encode()))}"
+    message = f"{encode_base64url(_json(header))}.{encode_base64url(payload)}"
+    return f"{message}.{encode_base64url(sign(message.encode()))}"
 
 
 def _json(members: Mapping[str, Any]) -> bytes:
     return json.dumps(dict(members), separators=(",", ":"), ensure_ascii=False).encode()
-
-
-def _base64url(content: bytes) -> str:
-    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
 
 
 def _big_endian(number: int) -> bytes:

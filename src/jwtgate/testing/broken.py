@@ -9,7 +9,9 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from .signing import KINDS, opened, segment, signed
+from jwtgate.core.jwk import KIND_OF
+
+from .signing import opened, segment, signed
 
 if TYPE_CHECKING:
     from .stand_in import StandIn
@@ -86,7 +88,7 @@ def unknown_key(issuer: StandIn) -> str:
 def own_key_in_header(issuer: StandIn) -> str:
     """Its header brings along the public key that verifies it (RFC 7515 section 4.1.3)."""
     header, claims = opened(issuer.token())
-    algorithm = header["alg"] if header["alg"] in KINDS else "RS256"
+    algorithm = header["alg"] if header["alg"] in KIND_OF else "RS256"
     key = issuer.strange_key(algorithm)
     return signed({**header, "alg": algorithm, "kid": key.kid, "jwk": key.jwk(algorithm)}, claims, key)
 
@@ -94,7 +96,7 @@ def own_key_in_header(issuer: StandIn) -> str:
 def hs256_with_public_key(issuer: StandIn) -> str:
     """HMAC takes any bytes as its secret, and everybody knows those of a public key (RFC 8725 section 2.1)."""
     header, claims = opened(issuer.token())
-    key = issuer.published_key(header["alg"] if header["alg"] in KINDS else "RS256")
+    key = issuer.published_key(header["alg"] if header["alg"] in KIND_OF else "RS256")
     return signed({**header, "alg": "HS256", "kid": key.kid}, claims, replace(key, private=key.public_pem()))
 
 

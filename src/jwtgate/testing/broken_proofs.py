@@ -8,7 +8,10 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from .signing import KINDS, Key, Members, base64url, new_key, opened, public_jwk, segment, signed
+from jwtgate.core.compact import encode_base64url
+from jwtgate.core.jwk import KIND_OF
+
+from .signing import Key, Members, new_key, opened, public_jwk, segment, signed
 
 if TYPE_CHECKING:
     from .holder import Holder
@@ -59,13 +62,13 @@ def altered(holder: Holder, method: str, url: str, token: str) -> Headers:
 def forged(holder: Holder, method: str, url: str, token: str) -> Headers:
     """It names the holder's key, and another one signed it."""
     header, claims = opened(holder.proof(method, url, token))
-    return _sent(token, signed(header, claims, new_key(KINDS[holder.algorithm])))
+    return _sent(token, signed(header, claims, new_key(KIND_OF[holder.algorithm])))
 
 
 def another_key(holder: Holder, method: str, url: str, token: str) -> Headers:
     """It holds, and the token is bound to another key."""
     header, claims = opened(holder.proof(method, url, token))
-    key = new_key(KINDS[holder.algorithm])
+    key = new_key(KIND_OF[holder.algorithm])
     return _sent(token, signed({**header, "jwk": public_jwk(key, holder.algorithm)}, claims, key))
 
 
@@ -79,13 +82,13 @@ def symmetric(holder: Holder, method: str, url: str, token: str) -> Headers:
     """Signed with a secret that it brings along."""
     header, claims = opened(holder.proof(method, url, token))
     secret = secrets.token_bytes(32)
-    brought = {"kty": "oct", "k": base64url(secret)}
+    brought = {"kty": "oct", "k": encode_base64url(secret)}
     return _sent(token, signed({**header, "alg": "HS256", "jwk": brought}, claims, Key(None, secret)))
 
 
 def private_key(holder: Holder, method: str, url: str, token: str) -> Headers:
     """It brings a private key along (RFC 9449 section 4.2)."""
-    jwk = {**holder.jwk, "d": base64url(secrets.token_bytes(32))}
+    jwk = {**holder.jwk, "d": encode_base64url(secrets.token_bytes(32))}
     return _sent(token, holder.proof(method, url, token, header={"jwk": jwk}))
 
 
@@ -108,7 +111,7 @@ def another_url(holder: Holder, method: str, url: str, token: str) -> Headers:
 def another_token(holder: Holder, method: str, url: str, token: str) -> Headers:
     """Its `ath` is the hash of another token."""
     elsewhere = hashlib.sha256(b"another token").digest()
-    return _sent(token, holder.proof(method, url, token, ath=base64url(elsewhere)))
+    return _sent(token, holder.proof(method, url, token, ath=encode_base64url(elsewhere)))
 
 
 def made_at(shift: int, holder: Holder, method: str, url: str, token: str) -> Headers:

@@ -16,12 +16,13 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from jwtgate.core.compact import encode_base64url
 from jwtgate.core.errors import SettingsError, listed
-from jwtgate.core.jwk import thumbprint
+from jwtgate.core.jwk import KIND_OF, thumbprint
 from jwtgate.verifier import SystemClock
 
 from .broken_proofs import BROKEN_PROOFS
-from .signing import KINDS, Members, base64url, new_key, public_jwk, signed
+from .signing import Members, new_key, public_jwk, signed
 
 NOTHING: Final[Mapping[str, Any]] = {}
 
@@ -43,11 +44,11 @@ class Holder:
     """
 
     def __init__(self, algorithm: str = "ES256", *, clock: Callable[[], float] | None = None) -> None:
-        if algorithm not in KINDS:
-            raise SettingsError("algorithm", f"must be one of {listed(tuple(KINDS))}", algorithm)
+        if algorithm not in KIND_OF:
+            raise SettingsError("algorithm", f"must be one of {listed(tuple(KIND_OF))}", algorithm)
         self.algorithm: str = algorithm
         self._clock = clock or SystemClock().wall
-        self._key = new_key(KINDS[algorithm])
+        self._key = new_key(KIND_OF[algorithm])
         self.jwk: Members = public_jwk(self._key, algorithm)
         self.jkt: str = thumbprint(self.jwk)
 
@@ -77,7 +78,7 @@ class Holder:
             "htm": method,
             "htu": target,
             "iat": self.now(),
-            "ath": None if token is None else base64url(hashlib.sha256(token.encode()).digest()),
+            "ath": None if token is None else encode_base64url(hashlib.sha256(token.encode()).digest()),
             "nonce": nonce,
             **changes,
         }
@@ -133,7 +134,7 @@ class Holder:
 
     @cached_property
     def x5t(self) -> str:
-        return base64url(hashlib.sha256(self.certificate).digest())
+        return encode_base64url(hashlib.sha256(self.certificate).digest())
 
     @property
     def client_cert(self) -> str:

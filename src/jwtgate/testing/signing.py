@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import functools
 import json
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
@@ -16,25 +15,11 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import get_default_algorithms
 
-from jwtgate.core.compact import decode_base64url
+from jwtgate.core.compact import decode_base64url, encode_base64url
+from jwtgate.core.jwk import Kind
 
-Kind = Literal["RSA", "P-256", "P-384", "P-521", "Ed25519"]
 Members = dict[str, Any]
 
-# algorithm → the kind of key that it signs with. Those of HMAC have none: they sign with bytes.
-KINDS: Final[Mapping[str, Kind]] = {
-    "RS256": "RSA",
-    "RS384": "RSA",
-    "RS512": "RSA",
-    "PS256": "RSA",
-    "PS384": "RSA",
-    "PS512": "RSA",
-    "ES256": "P-256",
-    "ES384": "P-384",
-    "ES512": "P-521",
-    "EdDSA": "Ed25519",
-    "Ed25519": "Ed25519",
-}
 
 _MAKE: Final[Mapping[Kind, Callable[[], Any]]] = {
     "RSA": lambda: rsa.generate_private_key(65_537, 2_048),
@@ -99,7 +84,7 @@ def signed(header: Mapping[str, Any], claims: Mapping[str, Any], key: Key, algor
     """
     signing_input = f"{segment(header)}.{segment(claims)}"
     signature = _SIGN[algorithm or header["alg"]].sign(signing_input.encode("ascii"), key.private)
-    return f"{signing_input}.{base64url(signature)}"
+    return f"{signing_input}.{encode_base64url(signature)}"
 
 
 def seal(token: str, header: Mapping[str, Any], key: rsa.RSAPublicKey) -> str:
@@ -109,7 +94,7 @@ def seal(token: str, header: Mapping[str, Any], key: rsa.RSAPublicKey) -> str:
     digest = OAEP[header["alg"]]
     wrapped = key.encrypt(content_key, padding.OAEP(padding.MGF1(digest), digest, None))
     sealed = AESGCM(content_key).encrypt(nonce, token.encode("ascii"), protected.encode("ascii"))
-    return ".".join([protected, *map(base64url, (wrapped, nonce, sealed[:-TAG], sealed[-TAG:]))])
+    return ".".join([protected, *map(encode_base64url, (wrapped, nonce, sealed[:-TAG], sealed[-TAG:]))])
 
 
 def opened(token: str) -> tuple[Members, Members]:
@@ -121,9 +106,4 @@ def opened(token: str) -> tuple[Members, Members]:
 def segment(members: Mapping[str, Any]) -> str:
     """A JSON object as a part of a compact token. Members that are None are left out."""
     present = {name: value for name, value in members.items() if value is not None}
-    return base64url(json.dumps(present, separators=(",", ":")).encode("ascii"))
-
-
-def base64url(octets: bytes) -> str:
-    """Without padding (RFC 7515 section 2)."""
-    return base64.urlsafe_b64encode(octets).rstrip(b"=").decode("ascii")
+    return encode_base64url(json.dumps(present, separators=(",", ":")).encode("ascii"))

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, Final
 from jwtgate.core.compact import Unverified
 from jwtgate.core.effects import Flow, LoadKeys
 from jwtgate.core.errors import SettingsError, listed
-from jwtgate.core.jwk import KeySet, SharedSecret, VerificationKey, read_jwks
+from jwtgate.core.jwk import KIND_OF, KeySet, SharedSecret, VerificationKey, read_jwks
 from jwtgate.core.keys import IssuerKeys
 from jwtgate.core.settings import ApiSettings, Issuer, Policy
 from jwtgate.core.values import Profile
 from jwtgate.verifier import SystemClock
 
 from .broken import BROKEN
-from .signing import KINDS, Key, Members, made_once, seal, signed
+from .signing import Key, Members, made_once, seal, signed
 
 if TYPE_CHECKING:
     from jwtgate.tenant import Tenant
@@ -168,14 +168,14 @@ class StandIn:
 
     def strange_key(self, algorithm: str) -> Key:
         """A key for this algorithm that nobody publishes."""
-        kind = KINDS.get(algorithm)
+        kind = KIND_OF.get(algorithm)
         return Key(None, secrets.token_bytes(32)) if kind is None else made_once(kind, "strange")
 
     def jwks(self) -> Members:
         """The JWK Set that verifiers get: the tenant's keys, and one for each kind of key that it does not have."""
         # Without `alg`: where a key's own binds, the tenant's RS256 would stand in the way of PS256.
         rsa = [{name: value for name, value in jwk.items() if name != "alg"} for jwk in self.tenant.jwks()["keys"]]
-        others = {kind: algorithm for algorithm, kind in KINDS.items() if kind != "RSA"}
+        others = {kind: algorithm for algorithm, kind in KIND_OF.items() if kind != "RSA"}
         return {"keys": [*rsa, *(made_once(kind, OWNER).jwk(algorithm) for kind, algorithm in others.items())]}
 
     def keys_for(self, keys: IssuerKeys) -> KeySet | None:
@@ -189,7 +189,7 @@ class StandIn:
         return self._key_sets[wanted]
 
     def _key(self, algorithm: str, issuer: Issuer) -> Key:
-        kind = KINDS.get(algorithm)
+        kind = KIND_OF.get(algorithm)
         if kind is None:
             return Key(None, issuer.signing_secret or self.settings.signing_secret or secrets.token_bytes(32))
         if kind == "RSA":

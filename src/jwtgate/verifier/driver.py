@@ -113,14 +113,15 @@ class Driver(Generic[R]):
 
         None says nothing: `outcome` is to be asked.
         """
-        if type(authorization) is not str or authorization[:7] != BEARER:
+        longest = self.settings.max_token_bytes + len(BEARER)  # of a longer line not even a part is copied
+        if type(authorization) is not str or len(authorization) > longest or authorization[:7] != BEARER:
             return None
         clock, token = self._clock, authorization[7:]
         try:
             found = self._short_way(token, clock.wall(), clock.monotonic())
         except AuthError as error:
             # A good token is one by its grammar too. Of any other text the line itself may be what is wrong.
-            if len(token) > self.settings.max_token_bytes or not is_token(token):
+            if not is_token(token):
                 return None
             self._watch.refused(error)
             return parting(error, self.settings, "Bearer")
