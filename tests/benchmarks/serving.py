@@ -118,9 +118,13 @@ Results = dict[tuple[str, str], Taken]
 
 def _compete(servers: dict[str, Served], scale: Scale, seed: int = 1) -> Results:
     """Each server has a block of each kind in each round, in an order that is shuffled."""
-    cold = in_turn([get("/guarded", text) for text in material.tokens("RS256", _count(scale))], scale.size)
-    seen = get("/guarded", material.tokens("RS256", 1)[0])
-    blocks = {"open": again(get("/open"), scale.size), "cold": cold, "warm": again(seen, scale.size)}
+    texts = material.tokens("RS256", _count(scale))
+    blocks = {
+        # With the same lines: that a server reads them is not the guard's doing.
+        "open": in_turn([get("/open", text) for text in texts], scale.size),
+        "cold": in_turn([get("/guarded", text) for text in texts], scale.size),
+        "warm": again(get("/guarded", texts[0]), scale.size),
+    }
     results: Results = {(name, kind): Taken() for name in servers for kind in KINDS}
     order = random.Random(seed)
     with connected(*(one.port for one in servers.values())) as clients:

@@ -203,6 +203,13 @@ HOSTILE: Final[dict[str, Callable[[str], str]]] = {
 COMPARED: Final = frozenset({"refused.forged", "refused.garbage", "refused.expired"})
 
 
+def _acquainted() -> Verifier:
+    """A verifier that had a good token before: nothing but bad ones have no API."""
+    verifier = threads_verifier()
+    verifier.verify(material.token("RS256"))
+    return verifier
+
+
 def refused(scale: Scale) -> Findings:
     findings = Findings()
     good = tokens("RS256", scale.items)
@@ -212,7 +219,7 @@ def refused(scale: Scale) -> Findings:
     for row, texts in hostile.items():
         supply = in_turn(texts, scale.size)
         others = _others("RS256", supply, scale, hostile=True) if row in COMPARED else []
-        sides = [Entrant(OURS, refusing(threads_verifier().verify), supply), bare, *others]
+        sides = [Entrant(OURS, refusing(_acquainted().verify), supply), bare, *others]
         _compared(compete(sides, scale.rounds), BARE, row, findings)
     call, prepared = material.reference("RS256")
     spoilt = Entrant(OURS, refusing(call), in_turn([prepared(material.forged(text)) for text in good], scale.size))
@@ -220,7 +227,7 @@ def refused(scale: Scale) -> Findings:
     cap = _settings("RS256").max_token_bytes
     for row, length in (("refused.long", cap + 1), ("refused.longer", 1_000_000)):
         text = good[0] + "A" * (length - len(good[0]))
-        side = Entrant(OURS, refusing(threads_verifier().verify), again(text, 10 * scale.size))
+        side = Entrant(OURS, refusing(_acquainted().verify), again(text, 10 * scale.size))
         findings.figures[row] = _microseconds(compete([side], scale.rounds).of(OURS))
     return findings
 

@@ -182,6 +182,13 @@ FORGED = f"{HEAD}.{BODY}.{base64url(bytes(256))}"
         f"{HEAD}.{BODY}=.{SIGNATURE}",
         f"{HEAD}..{SIGNATURE}",
         f"{HEAD}.{segment('[]')}.{SIGNATURE}",
+        f"{HEAD}.{segment('[]')}.{SIGNATURE}=",
+        f"{HEAD}.{segment('{}')}.{SIGNATURE}=",
+        f"{HEAD}.{segment('{')}.{SIGNATURE}=",
+        f"{HEAD}.{segment('{')}.",
+        f"{HEAD}.{segment('[]')}.",
+        f"{HEAD}.{segment('{')}",
+        f"{HEAD}.{segment('{')}.{SIGNATURE}.",
         f"{HEAD}.{segment('')}.{SIGNATURE}",
         f"{HEAD}.{segment('{')}.{SIGNATURE}",
         f"{HEAD}.{segment('{}')}.{SIGNATURE}",
@@ -200,11 +207,20 @@ def test_what_is_no_good_token_is_answered_the_same(token: Any) -> None:
     both_ways(token)
 
 
-def test_a_forged_signature_is_found_by_the_short_way_itself() -> None:
+@pytest.mark.parametrize(
+    ("token", "refusal"),
+    [
+        (FORGED, "BadSignature"),
+        (f"{HEAD}.{segment('{')}.{SIGNATURE}", "MalformedToken"),
+        (f"{HEAD}.{BODY}=.{SIGNATURE}", "MalformedToken"),
+        (f"{HEAD}.{BODY}.{SIGNATURE}=", "MalformedToken"),
+    ],
+)
+def test_what_is_wrong_behind_a_known_head_is_found_by_the_short_way_itself(token: str, refusal: str) -> None:
     heads = known_to(warmed(PLAIN)).heads
     with pytest.raises(AuthError) as refused:
-        heads.recognise(FORGED, *MOMENT)
-    assert type(refused.value).__name__ == "BadSignature"
+        heads.recognise(token, *MOMENT)
+    assert type(refused.value).__name__ == refusal
 
 
 def test_with_a_shared_secret_it_is_the_same() -> None:

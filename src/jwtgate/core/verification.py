@@ -50,7 +50,7 @@ def verify_at_once(token: str, keys: Keyring, wall: float, monotonic: float) -> 
     Unverified: its issuer, or that issuer's keys, are to be asked for. None: keys are due, beside a token that is
     remembered; or it is encrypted. Raises an AuthError.
     """
-    settings, known = keys.settings, known_to(keys)
+    settings, known = keys.settings, keys.known or known_to(keys)
     # Of a longer one the length alone is told: to look for it would cost as much.
     if type(token) is str and len(token) <= settings.max_token_bytes:
         found = known.tokens.get(token, wall, monotonic)
