@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from jwtgate import AccessToken
-from jwtgate.core.compact import CLAIMS_DEPTH, CLAIMS_MEMBERS, Signed, decode_base64url, parse_json
+from jwtgate.core.compact import CLAIMS_DEPTH, CLAIMS_MEMBERS, decode_base64url, parse_json
 from jwtgate.core.heads import Meaning, Verified
 from jwtgate.core.keys import Keyring
 from jwtgate.core.known import Known, known_to
@@ -41,7 +41,7 @@ def entrants(algorithm: str, rounds: int) -> list[Entrant]:
     meaning, now = _meaning(verifier._keys), claims[0]["iat"]
     _meaning(unsigned._keys).key = _Unsigned()  # type: ignore[assignment]
     known = [
-        Verified(Signed(text, meaning.header, own, None), meaning.own, meaning.set)
+        Verified(text, meaning.header, own, None, meaning.own, meaning.set)
         for text, own in zip(texts, claims, strict=True)
     ]
     heads, memory = known_to(verifier._keys).heads, Known(material.settings(algorithm).token_memory_bytes).tokens
@@ -52,10 +52,10 @@ def entrants(algorithm: str, rounds: int) -> list[Entrant]:
         "claims": (lambda own: meaning.sound(own, now), claims),
         "the head, looked up": (lambda text: heads._younger.get(text[: text.find(".")]), texts),
         "what is made of it": (
-            lambda own: AccessToken(own.signed, meaning.own.policy, verifier.settings, now, own.signed.raw),
+            lambda own: AccessToken(own, meaning.own.policy, verifier.settings, now, own.raw),
             known,
         ),
-        "remembered": (lambda own: memory.keep(own.signed.raw, own, 0.0), known),
+        "remembered": (lambda own: memory.keep(own.raw, own, 0.0), known),
         WITHOUT: (unsigned.verify, texts),
         WHOLE: (verifier.verify, texts),
     }

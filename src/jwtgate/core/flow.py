@@ -74,8 +74,8 @@ def check_token(
     if not isinstance(found, Verified):
         found = yield from _wait_for(found, token, keys, now, request)
         now = yield NOW
-    senders.revocations.check(found.signed.claims)
-    return found.signed, found.own.policy, now.wall
+    senders.revocations.check(found.claims)
+    return found, found.own.policy, now.wall
 
 
 def _wait_for(
@@ -114,7 +114,7 @@ def _open(token: str, keys: Keyring, request: Request | None) -> Flow[Verified]:
     if found is None:
         found = yield from go_the_long_way(parse(inner, keys.settings.max_token_bytes), keys, request)
     if encrypted is not None:
-        check_replicated(encrypted, found.signed.claims)
+        check_replicated(encrypted, found.claims)
     return found
 
 

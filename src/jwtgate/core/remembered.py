@@ -60,7 +60,7 @@ class Remembered:
         if full or now >= self._ends:
             self._older, self._younger, self._callers, self._size = self._younger, {}, {}, 0
             self._ends = now + LONGEST
-        claims = verified.signed.claims
+        claims = verified.claims
         caller = claims["iss"], claims["sub"]
         count, taken = self._callers.get(caller, (0, 0))
         if count < MOST_OF_ONE and taken + size <= self._share:

@@ -38,10 +38,10 @@ class ShortWay:
         if self._closed:
             return None
         found = verify_at_once(token, self._keys, wall, monotonic)
-        if type(found) is not Verified or "cnf" in found.signed.claims:
+        if type(found) is not Verified or "cnf" in found.claims:
             return None
-        self._check_revoked(found.signed.claims)
-        return AccessToken(found.signed, found.own.policy, self._settings, wall, token)
+        self._check_revoked(found.claims)
+        return AccessToken(found, found.own.policy, self._settings, wall, token)
 
 
 def verify_at_once(token: str, keys: Keyring, wall: float, monotonic: float) -> Verified | Unverified | None:
@@ -109,4 +109,4 @@ def vouch(token: Unverified, own: IssuerKeys, key: VerificationKey, keys: Keyrin
     set_ = own.set_with(key, token) if keys.get(own.issuer.url) is own else None
     if set_ is not None:
         known_to(keys).heads.learn(token, own, set_, key, profile)
-    return Verified(signed, own, set_)
+    return Verified(signed.raw, signed.header, signed.claims, signed.typ, own, set_)
