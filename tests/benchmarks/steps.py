@@ -41,7 +41,7 @@ def entrants(algorithm: str, rounds: int) -> list[Entrant]:
     meaning, now = _meaning(verifier._keys), claims[0]["iat"]
     _meaning(unsigned._keys).key = _Unsigned()  # type: ignore[assignment]
     known = [
-        Verified(text, meaning.header, own, None, meaning.own, meaning.set)
+        Verified(text, meaning.header, own, None, own=meaning.own, set_=meaning.set)
         for text, own in zip(texts, claims, strict=True)
     ]
     heads, memory = known_to(verifier._keys).heads, Known(material.settings(algorithm).token_memory_bytes).tokens

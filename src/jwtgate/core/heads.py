@@ -35,7 +35,7 @@ class Verified(Signed):
     __slots__ = ("begins", "ends", "own", "set")
 
     def __init__(
-        self, raw: str, header: Object, claims: Object, typ: str | None, own: IssuerKeys, set_: object
+        self, raw: str, header: Object, claims: Object, typ: str | None, *, own: IssuerKeys, set_: object
     ) -> None:
         # As in Signed: to call it would take a third of what there is to do here.
         self.raw: str = raw
@@ -123,7 +123,7 @@ class Heads:
         if not meaning.sound(claims, wall):
             for check in PROFILES[meaning.profile]:
                 check(claims, own.policy, wall)
-        return Verified(token, meaning.header, claims, meaning.typ, own, meaning.set)
+        return Verified(token, meaning.header, claims, meaning.typ, own=own, set_=meaning.set)
 
 
 # -------------------------------------------------------------------------------------------------- claims in one pass

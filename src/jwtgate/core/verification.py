@@ -109,4 +109,4 @@ def vouch(token: Unverified, own: IssuerKeys, key: VerificationKey, keys: Keyrin
     set_ = own.set_with(key, token) if keys.get(own.issuer.url) is own else None
     if set_ is not None:
         known_to(keys).heads.learn(token, own, set_, key, profile)
-    return Verified(signed.raw, signed.header, signed.claims, signed.typ, own, set_)
+    return Verified(signed.raw, signed.header, signed.claims, signed.typ, own=own, set_=set_)
