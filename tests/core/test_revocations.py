@@ -125,6 +125,17 @@ def test_they_count_as_long_as_any_leeway_lets_a_token_live(revocation: Revocati
     assert (verdict(revocations), len(revocations)) == (None, 0)
 
 
+def test_whether_there_are_any_is_known_without_looking() -> None:
+    revocations = Revocations()
+    said = [revocations.any]
+    revocations.add(Revocation(ISSUER, jti="a", expires=END))
+    revocations.add(Revocation(ISSUER, subject="s", not_before=NOW, expires=END + 1))
+    for moment in (0.0, END + MAX_LEEWAY, END + MAX_LEEWAY + 1):
+        said.append(revocations.any)
+        revocations.prune(moment)
+    assert [*said, revocations.any] == [False, True, True, True, False]
+
+
 def test_twice_is_once_and_the_longer_one_counts() -> None:
     revocations = known(TOKEN, Revocation(ISSUER, jti="id-1", expires=END + 60), TOKEN)
     assert len(revocations) == 1

@@ -62,13 +62,14 @@ def _is_time(value: object) -> bool:
 class Revocations:
     """All that is known of. `check` may be called at any time, by any thread; the others by one at a time.
 
-    limit: how many are kept.
+    limit: how many are kept. any: whether there are some; where there are none, `check` need not be called.
     """
 
-    __slots__ = ("_limit", "_subjects", "_tokens")
+    __slots__ = ("_limit", "_subjects", "_tokens", "any")
 
     def __init__(self, limit: int = MOST) -> None:
         self._limit = limit
+        self.any: bool = False
         self._tokens: dict[tuple[str, object], float] = {}  # by issuer and jti, until when it is kept
         self._subjects: dict[tuple[str, object], tuple[float, float]] = {}  # not before when; until when it is kept
 
@@ -81,6 +82,7 @@ class Revocations:
         key = (revocation.issuer, revocation.subject or revocation.jti)
         if key not in table and len(self) >= self._limit:
             return False
+        self.any = True
         until = revocation.kept_until
         if revocation.not_before is None:
             self._tokens[key] = max(until, self._tokens.get(key, until))
@@ -109,6 +111,7 @@ class Revocations:
             del self._tokens[key]
         for key in [key for key, (_, until) in self._subjects.items() if until <= now]:
             del self._subjects[key]
+        self.any = len(self) > 0
 
 
 # ------------------------------------------------------------------------------------------------ as a store keeps them

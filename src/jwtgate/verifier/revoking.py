@@ -65,7 +65,9 @@ class Revoking:
             self._warm()
         if self._refuses and not self.fresh(self._clock.monotonic()):
             raise StoreUnavailable(f"the revocations of other processes were not read for {self._delay:g} s")
-        self.revocations.check(claims)
+        known = self.revocations
+        if known.any:
+            known.check(claims)
 
     def fresh(self, now: float) -> bool:
         """Is what is known here no older than `delay`? now: monotonic seconds."""
