@@ -34,20 +34,21 @@ def answer(error: E, settings: ApiSettings, scheme: str | None = None) -> E:
 def parting(error: E, settings: ApiSettings, scheme: str | None = None) -> E:
     """As `answer`, and without what led to it: those frames hold the token, and an outcome is kept with its request."""
     error.__context__ = None
-    return answer(error, settings, scheme).with_traceback(None)
+    refusal_of(error, settings, scheme)
+    return error.with_traceback(None)
 
 
 def refusal_of(error: AuthError, settings: ApiSettings, scheme: str | None = None) -> Refusal:
     """What the client is told: as it was first worked out, or worked out now."""
-    if error.refusal is None:
-        case = (type(error), scheme)
-        refusal = settings.refusals.get(case)
+    refusal = error.refusal
+    if refusal is None:
+        refusal = settings.refusals.get((type(error), scheme))
         if refusal is None or not error.__dict__.keys().isdisjoint(_SAID):
             refusal = Refusal(error.status, tuple(_headers(error, settings, scheme)), _body(error))
             if _is_always_the_same(error):
-                settings.refusals[case] = refusal
+                settings.refusals[type(error), scheme] = refusal
         error.refusal = refusal
-    return error.refusal
+    return refusal
 
 
 # What of an error's data the client is told.

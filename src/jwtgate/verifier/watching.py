@@ -29,10 +29,8 @@ OnEvent = Callable[[KeyEvent], None]
 
 def log_refusal(error: AuthError) -> None:
     """One line for each refusal, however many hands it passes through."""
-    if not error.logged:
+    if not error.logged and log.isEnabledFor(logging.INFO):
         error.logged = True
-        if not log.isEnabledFor(logging.INFO):
-            return
         log.info("refused: %d %s: %s", error.status, error.event, error, extra={"event": error.event})
 
 
