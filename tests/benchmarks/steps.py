@@ -1,4 +1,8 @@
-"""`python -m tests.benchmarks.steps`: where the time of a token goes that was never seen, and whose head is known."""
+"""`python -m tests.benchmarks.steps [new|seen|refused]`: where the time of a token goes.
+
+new: one that was never seen, and whose head is known; seen: one that is remembered; refused: one that is too long, of
+which nothing is looked at, so that this is what any refusal takes beside its reason.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +11,19 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from jwtgate import AccessToken
+from jwtgate.core.challenge import parting
 from jwtgate.core.compact import CLAIMS_DEPTH, CLAIMS_MEMBERS, decode_base64url, parse_json
+from jwtgate.core.errors import TokenTooLarge
 from jwtgate.core.heads import Meaning, Verified
 from jwtgate.core.keys import Keyring
 from jwtgate.core.known import Known, known_to
+from jwtgate.verifier import log_refusal
 from tests.benchmarks import material
-from tests.benchmarks.measuring import WARMING, Entrant, compete, in_turn
-from tests.benchmarks.verifying import threads_verifier
+from tests.benchmarks.measuring import WARMING, Entrant, afresh, again, compete, in_turn
+from tests.benchmarks.verifying import refusing, threads_verifier
 
 SIZE: Final = 100  # tokens in a block
+MANY: Final = 10 * SIZE  # of what takes so little that a block of it would be over before it has begun
 BARE: Final = "the signature, bare"
 WHOLE: Final = "the whole token"
 WITHOUT: Final = "the whole token, its signature left out"
@@ -28,7 +36,7 @@ class _Unsigned:
         pass
 
 
-def entrants(algorithm: str, rounds: int) -> list[Entrant]:
+def new(algorithm: str, rounds: int) -> list[Entrant]:
     """Each step by itself, the whole, and the whole without the one step that is not ours."""
     texts = material.tokens(algorithm, (rounds + WARMING) * SIZE)
     call, prepared = material.reference(algorithm)
@@ -67,22 +75,76 @@ def _meaning(keys: Keyring) -> Meaning:
     return meanings[material.ISSUER]
 
 
-def lines(algorithm: str, rounds: int) -> list[str]:
+def seen(algorithm: str, rounds: int) -> list[Entrant]:
+    verifier, text = threads_verifier(algorithm), material.token(algorithm)
+    token, clock = verifier.verify(text), verifier._clock
+    meaning, memory = _meaning(verifier._keys), known_to(verifier._keys).tokens
+    wall, monotonic = clock.wall(), clock.monotonic()
+    found = memory.get(text, wall, monotonic)
+    if found is None:
+        raise RuntimeError("a token was not remembered")
+    steps: dict[str, Callable[[Any], Any]] = {
+        "both clocks": lambda _: (clock.wall(), clock.monotonic()),
+        "looked up, in a fresh string": lambda own: memory.get(own, wall, monotonic),
+        "is it revoked?": lambda _: verifier._senders.revocations.check(found.claims),
+        "what is made of it": lambda own: AccessToken(found, meaning.own.policy, verifier.settings, wall, own),
+        "counted": lambda _: verifier._count_accepted(),
+        WHOLE: verifier.verify,
+    }
+    return [_bare(algorithm, rounds), *(Entrant(name, step, afresh(token.raw, MANY)) for name, step in steps.items())]
+
+
+def refused(algorithm: str, rounds: int) -> list[Entrant]:
+    verifier = threads_verifier(algorithm)
+    limit = verifier.settings.max_token_bytes
+    text = "A" * (limit + 1)
+
+    def made(_: Any) -> TokenTooLarge:
+        return TokenTooLarge(limit + 1, limit)
+
+    def raised(depth: int) -> None:
+        if depth:
+            raised(depth - 1)
+        raise made(None)
+
+    steps: dict[str, Callable[[Any], Any]] = {
+        "the error, with its text": made,
+        "the same, raised through five calls": lambda _: refusing(raised)(5),
+        "counted": lambda _: verifier._watch.refused(error),
+        "is there a log?": lambda _: log_refusal(error),
+        "the error, and its answer": lambda _: parting(made(None), verifier.settings),
+        WHOLE: refusing(verifier.verify),
+    }
+    error = made(None)
+    return [_bare(algorithm, rounds), *(Entrant(name, step, again(text, MANY)) for name, step in steps.items())]
+
+
+def _bare(algorithm: str, rounds: int) -> Entrant:
+    call, prepared = material.reference(algorithm)
+    texts = material.tokens(algorithm, (rounds + WARMING) * SIZE)
+    return Entrant(BARE, call, in_turn([prepared(text) for text in texts], SIZE))
+
+
+SCENES: Final = {"new": new, "seen": seen, "refused": refused}
+
+
+def lines(scene: str, algorithm: str, rounds: int) -> list[str]:
     """One for each step: microseconds, and times of the bare verification."""
-    measured = entrants(algorithm, rounds)
+    measured = SCENES[scene](algorithm, rounds)
     times = compete(measured, rounds)
     found = {entrant.name: times.of(entrant.name).median for entrant in measured}
-    rest = found[WHOLE] - found[WITHOUT] - found[BARE]
-    found = {**found, "what a signature leaves behind: colder caches": rest}
+    if WITHOUT in found:
+        found["what a signature leaves behind: colder caches"] = found[WHOLE] - found[WITHOUT] - found[BARE]
     return [f"{name:<46} {taken * 1e6:6.2f} µs {taken / found[BARE]:6.3f} ×" for name, taken in found.items()]
 
 
 def main() -> None:
     asks = argparse.ArgumentParser(prog="python -m tests.benchmarks.steps", description=__doc__)
-    asks.add_argument("algorithm", nargs="?", default="RS256", choices=[*material.ALGORITHMS])
+    asks.add_argument("scene", nargs="?", default="new", choices=[*SCENES])
+    asks.add_argument("--algorithm", default="RS256", choices=[*material.ALGORITHMS])
     asks.add_argument("--rounds", type=int, default=40, help=f"of {SIZE} tokens each (40)")
     asked = asks.parse_args()
-    print("\n".join(lines(asked.algorithm, asked.rounds)))
+    print("\n".join(lines(asked.scene, asked.algorithm, asked.rounds)))
 
 
 if __name__ == "__main__":

@@ -246,11 +246,19 @@ def test_a_page_without_marks_is_left_alone() -> None:
 
 
 def test_the_steps_of_a_token_are_told_beside_the_whole() -> None:
-    done = python("tests.benchmarks.steps", "HS256", "--rounds", "2")
+    done = python("tests.benchmarks.steps", "--algorithm", "HS256", "--rounds", "2")
     told = {line[:46].strip(): float(line.split()[-2]) for line in done.stdout.splitlines()}
     assert done.returncode == 0, done.stderr
     assert told["the signature, bare"] == 1
     assert told["the whole token"] > told["the whole token, its signature left out"] > told["JSON"] > 0
+
+
+@pytest.mark.parametrize(("scene", "step"), [("seen", "both clocks"), ("refused", "the error, with its text")])
+def test_so_are_those_of_one_that_is_known_and_of_one_that_is_too_long(scene: str, step: str) -> None:
+    done = python("tests.benchmarks.steps", scene, "--rounds", "2")
+    told = {line[:46].strip(): float(line.split()[-4]) for line in done.stdout.splitlines()}
+    assert done.returncode == 0, done.stderr
+    assert told["the whole token"] > told[step] > 0
 
 
 # --- the guard ------------------------------------------------------------------------------------------------------
