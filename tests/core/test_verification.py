@@ -152,6 +152,11 @@ def test_where_senders_must_prove_something_nothing_is_decided() -> None:
     assert at_once(GOOD, keys_of(settings)) is None
 
 
+def test_where_a_resolver_may_have_to_be_asked_nothing_is_decided() -> None:
+    settings = api(resolver=lambda stated, request: None)
+    assert at_once(GOOD, keys_of(settings)) is None
+
+
 def test_a_good_token_is_remembered_whichever_way_it_was_verified() -> None:
     keys = keys_of(PLAIN)
     known = known_to(keys)
