@@ -100,6 +100,13 @@ def test_a_proof_is_checked_in_the_same_way_when_its_key_is_known() -> None:
     assert len(known.keys) == 1
 
 
+def test_of_a_known_key_too_a_proof_has_three_segments() -> None:
+    known, sent = rules(), proof()
+    check(sent, of=known)
+    assert part(sent.rpartition(".")[0], of=known) == "signature"
+    assert [part(text, of=known) for text in (sent.partition(".")[0], f"{sent}.x", f"{sent}=")] == ["proof"] * 3
+
+
 def test_the_key_of_a_proof_that_held_is_kept_under_its_head() -> None:
     known, sent = rules(), proof()
     check(sent, of=known)

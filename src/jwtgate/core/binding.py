@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Final, Protocol
 
 from .dpop import DpopRules, Proof, check_proof
-from .effects import Flow, RememberProof
+from .effects import Flow, Memory, RememberProof
 from .errors import BindingRejected, CertificateRejected, ProofBesideBearer, ProofReplayed, TooManyProofs
 from .nonces import Nonces
 from .possession import ANYBODY, Sender
@@ -45,6 +45,8 @@ class Senders:
             if "dpop" in possession.mechanisms
             else None
         )
+        # Seconds for which a proof is remembered from its `iat` on.
+        self._life: float = settings.dpop_window + settings.leeway + CLOCKS
         self.revocations: Revoked = Revocations() if revocations is None else revocations
 
     def check_credentials(self, credentials: Credentials, request: Request) -> None:
@@ -70,40 +72,53 @@ class Senders:
 
         Raises InvalidProof, NonceRequired, BindingRejected, CertificateRejected, InvalidForwarding, StoreUnavailable.
         """
-        bound = _bound(claims)
-        if bound == FREE and not self.required and credentials.scheme == "Bearer":
+        if _bound(claims) == FREE and not self.required and credentials.scheme == "Bearer":
             return ANYBODY
-        proof = self._proof(bound, credentials, request, now)
+        values = request.values("dpop") if self.proofs is not None and credentials.scheme == "DPoP" else None
+        scheme, token = credentials.scheme, credentials.token
+        sender, proof = self.prove(claims, request, now, scheme=scheme, token=token, values=values)
+        if proof is not None:
+            check_new(proof, (yield self.to_remember(proof)))
+        return sender
+
+    def prove(
+        self,
+        claims: Mapping[str, Any],
+        request: Request,
+        now: float,
+        *,
+        scheme: str,
+        token: str,
+        values: Sequence[str] | None,
+    ) -> tuple[Sender, Proof | None]:
+        """All that `check` looks at before it asks whether the proof is new: where there is one, that is left to do.
+
+        scheme, token: the credentials; values: of every `DPoP` header line; None where none is looked at.
+        Raises as `check` does.
+        """
+        bound = jkt, certificate = _bound(claims)
+        rules, proof = self.proofs, None
+        # Auth0 says DPoP for tokens that are bound to a certificate too, and no proof is then needed.
+        if rules is not None and values is not None and (values or jkt is not None or bound == FREE):
+            url = target_of(request, self.proxies)
+            proof = check_proof(values, method=request.method, url=url, token=token, now=now, rules=rules)
         if bound == FREE:
             raise BindingRejected("a token that is bound to its sender", claims.get("cnf"))
-        jkt, certificate = bound
         if certificate is not None:
             self._check_certificate(certificate, request)
         if jkt is not None:
-            _check_key(jkt, proof, credentials)
-        if proof is None or self.proofs is None:
-            return Sender(credentials.scheme, None, certificate)
-        # RFC 9449 section 11.1: a proof is accepted once, among all that its key makes.
-        answer = yield _to_remember(proof, self.proofs)
-        if answer == "seen":
-            raise ProofReplayed(proof.jti)
-        if answer == "full":
-            raise TooManyProofs(proof.jkt, PROOFS_PER_KEY)
+            _check_key(jkt, proof, scheme)
+        if rules is None or proof is None:
+            return Sender(scheme, None, certificate), None
         nonce = None if self.nonces is None else self.nonces.current(now)
         # A proof may come with a token that is bound to a certificate alone: of its key nothing is known then.
-        return Sender(credentials.scheme, jkt, certificate, nonce)
+        return Sender(scheme, jkt, certificate, nonce), proof
 
-    def _proof(self, bound: Bound, credentials: Credentials, request: Request, now: float) -> Proof | None:
-        if self.proofs is None or credentials.scheme != "DPoP":
-            return None
-        values = request.values("dpop")
-        # Auth0 says DPoP for tokens that are bound to a certificate too, and no proof is then needed.
-        if not values and bound[0] is None and bound != FREE:
-            return None
-        target = target_of(request, self.proxies)
-        return check_proof(
-            values, method=request.method, url=target, token=credentials.token, now=now, rules=self.proofs
-        )
+    def to_remember(self, proof: Proof) -> RememberProof:
+        """What the memory of proofs is asked."""
+        jkt, jti, issued = proof
+        digest = sha256(f"{jkt}\0{jti}".encode()).digest()
+        return RememberProof(jkt, digest, issued + self._life, PROOFS_PER_KEY)
 
     def _check_certificate(self, bound_to: str, request: Request) -> None:
         """RFC 8705 section 3: the certificate of the connection must be the one that the token is bound to."""
@@ -112,10 +127,15 @@ class Senders:
             raise CertificateRejected(bound_to, found, "" if found else "the connection has no client certificate")
 
 
-def _to_remember(proof: Proof, rules: DpopRules) -> RememberProof:
-    jkt, jti, issued = proof
-    digest = sha256(f"{jkt}\0{jti}".encode()).digest()
-    return RememberProof(jkt, digest, issued + rules.window + rules.leeway + CLOCKS, PROOFS_PER_KEY)
+def check_new(proof: Proof, answer: Memory) -> None:
+    """RFC 9449 section 11.1: a proof is accepted once, among all that its key makes.
+
+    Raises ProofReplayed, TooManyProofs.
+    """
+    if answer == "seen":
+        raise ProofReplayed(proof.jti)
+    if answer == "full":
+        raise TooManyProofs(proof.jkt, PROOFS_PER_KEY)
 
 
 def _nonces(settings: ApiSettings) -> Nonces | None:
@@ -133,9 +153,9 @@ def _bound(claims: Mapping[str, Any]) -> Bound:
     return FREE if cnf is None else (cnf.get("jkt"), cnf.get("x5t#S256"))
 
 
-def _check_key(bound_to: str, proof: Proof | None, credentials: Credentials) -> None:
+def _check_key(bound_to: str, proof: Proof | None, scheme: str) -> None:
     """RFC 9449 section 7.1: the key of the proof must be the one that the token is bound to."""
     if proof is None:
-        raise BindingRejected("the DPoP scheme and a proof, for a token that is bound to a key", credentials.scheme)
+        raise BindingRejected("the DPoP scheme and a proof, for a token that is bound to a key", scheme)
     if proof.jkt != bound_to:
         raise BindingRejected(bound_to, proof.jkt, "the proof is of another key than the token")

@@ -10,8 +10,9 @@ from typing import Any, Final, NamedTuple
 from .compact import (
     CLAIMS_DEPTH,
     CLAIMS_MEMBERS,
+    HEADER_DEPTH,
+    HEADER_MEMBERS,
     Object,
-    Unverified,
     decode_base64url,
     encode_base64url,
     parse,
@@ -105,21 +106,27 @@ def check_proof(
     # The numbers are those of RFC 9449 section 4.3. (7) comes early: a key is looked at before it is used.
     proof = _only(values)  # 1
     head, _, body = proof.partition(".")
+    payload, _, last = body.partition(".")
     key = rules.keys.get(head)
     if key is None:
-        whole = _read(proof)  # 2
-        claims, signature = whole._claims, whole._signature
+        header, claims, signature = _read_plain(head, payload, last) or _read(proof)  # 2
         jti, issued = _check_form(claims)  # 3
-        key = _read_key(whole.header, rules.algorithms)  # 4, 5, 7
+        key = _read_key(header, rules.algorithms)  # 4, 5, 7
     else:
-        claims, signature = _read_body(body)  # 2
+        claims, signature = _read_body(payload, last)  # 2
         jti, issued = _check_form(claims)  # 3
-    _check_signature(proof, signature, key)  # 6
+    try:
+        key.check(proof[: len(head) + 1 + len(payload)].encode("ascii"), signature)  # 6
+    except BadSignature:
+        raise InvalidProof("signature", f"an {key.algorithm} signature of the key in jwk") from None
     if claims["htm"] != method:  # 8. RFC 9110 section 9.1: methods are case-sensitive
         raise InvalidProof("htm", shown(method), claims["htm"])
     if not same_target(claims["htu"], url):  # 9
         raise InvalidProof("htu", shown(url.partition("?")[0]), claims["htu"])
-    _check_nonce(claims.get("nonce"), now, rules.nonces)  # 10
+    nonces = rules.nonces
+    # 10. RFC 9449 section 11.3: where nonces are given out, none is no excuse.
+    if nonces is not None and not nonces.accepts(claims.get("nonce"), now):
+        raise NonceRequired(nonces.current(now), claims.get("nonce"))
     _check_time(issued, now, rules)  # 11
     if token is not None:  # 12
         _check_token(claims.get("ath"), token)
@@ -142,16 +149,37 @@ def _only(values: Sequence[str]) -> str:
 # ------------------------------------------------------------------------------------------- a head that is not known
 
 
-def _read(proof: str) -> Unverified:
+Parts = tuple[Object, Object, bytes]  # header, claims, signature
+
+
+def _read_plain(head: str, payload: str, last: str) -> Parts | None:
+    """As `_read`, of the three segments of a proof whose header has what it must have and nothing beside.
+
+    In such a one there is nothing else to be looked at. None says nothing: the long way tells what is wrong, if it is.
+    """
+    try:
+        header = parse_json(decode_base64url(head), HEADER_DEPTH, HEADER_MEMBERS)
+        if type(header) is not dict or len(header) != 3 or "jwk" not in header or header.get("typ") != "dpop+jwt":
+            return None
+        claims = parse_json(decode_base64url(payload), CLAIMS_DEPTH, CLAIMS_MEMBERS)
+        signature = decode_base64url(last)
+    except ValueError:
+        return None
+    good = type(header.get("alg")) is str and type(claims) is dict and signature
+    return (header, claims, signature) if good else None
+
+
+def _read(proof: str) -> Parts:
     """By the same strict rules as a token."""
     try:
-        return parse(proof, PROOF_SIZE)
+        whole = parse(proof, PROOF_SIZE)
     except HeaderRejected as error:
         raise InvalidProof(error.parameter, error.expected, error.actual) from None
     except MalformedToken as error:
         raise InvalidProof("proof", _ONE_JWT, f"{error.part}: {error.reason}") from None
     except InvalidToken as error:  # a JWE, or no JWT at all
         raise InvalidProof("proof", _ONE_JWT, str(error)) from None
+    return whole.header, whole._claims, whole._signature
 
 
 def _read_key(header: Object, algorithms: frozenset[str]) -> VerificationKey:
@@ -169,19 +197,18 @@ def _read_key(header: Object, algorithms: frozenset[str]) -> VerificationKey:
         raise InvalidProof("jwk", f"a public key for {algorithm}", str(reason)) from None
 
 
-# ------------------------------------------------------------------------------------------- the payload, the signature
+# ---------------------------------------------------------------------------------------------------------- the payload
 
 
-def _read_body(body: str) -> tuple[Object, bytes]:
-    payload, _, signature = body.partition(".")
+def _read_body(payload: str, last: str) -> tuple[Object, bytes]:
     try:
         claims = parse_json(decode_base64url(payload), CLAIMS_DEPTH, CLAIMS_MEMBERS)
-        octets = decode_base64url(signature)
+        signature = decode_base64url(last)
     except ValueError:
         raise InvalidProof("proof", _ONE_JWT, "payload or signature: not as RFC 7515 has them") from None
     if not isinstance(claims, dict):
         raise InvalidProof("proof", "a JSON object as its payload", claims)
-    return claims, octets
+    return claims, signature
 
 
 def _check_form(claims: Mapping[str, Any]) -> tuple[str, float]:
@@ -213,20 +240,7 @@ def _too_long(name: str, value: str) -> InvalidProof:
     return InvalidProof(name, f"at most {NAME_BYTES} bytes", value)
 
 
-def _check_signature(proof: str, signature: bytes, key: VerificationKey) -> None:
-    try:
-        key.check(proof[: proof.rindex(".")].encode("ascii"), signature)
-    except BadSignature:
-        raise InvalidProof("signature", f"an {key.algorithm} signature of the key in jwk") from None
-
-
 # ------------------------------------------------------------------------------------------------- what it was made for
-
-
-def _check_nonce(nonce: object, now: float, nonces: Nonces | None) -> None:
-    # RFC 9449 section 11.3: where nonces are given out, none is no excuse.
-    if nonces is not None and not nonces.accepts(nonce, now):
-        raise NonceRequired(nonces.current(now), nonce)
 
 
 def _check_time(issued: float, now: float, rules: DpopRules) -> None:

@@ -103,6 +103,45 @@ def read_credentials(request: Request, schemes: Sequence[str], max_token_bytes: 
     return Credentials(scheme, match[1])
 
 
+def read_proven(request: Request, max_token_bytes: int) -> tuple[str, tuple[str, ...]] | None:
+    """The token and the values of the `DPoP` lines, of a request as nearly all with a proof are; None says nothing.
+
+    Such a one has one line `Authorization: DPoP …`, where what stands behind the space may yet be no token, and at most
+    one `DPoP` line.
+    """
+    if type(request) is not Request or type(request.method) is not str or type(request.url) is not str:
+        return None
+    try:
+        line, proof = _two_lines(request)
+    except (TypeError, ValueError):
+        return None
+    # Of a longer line not even a part is copied.
+    if line is None or len(line) > max_token_bytes + 5 or line[:5] != "DPoP ":
+        return None
+    if proof is None:
+        return line[5:], ()
+    return (line[5:], (proof.strip(" \t"),)) if len(proof) <= LONGEST_LINE else None
+
+
+def _two_lines(request: Request) -> tuple[str | None, str | None]:
+    """The `Authorization` line and the `DPoP` line, found in one pass.
+
+    Raises ValueError or TypeError where there are two of one, and for what is no text.
+    """
+    line = proof = None
+    for key, value in request.headers:
+        name = str.lower(key)
+        if name == "authorization":
+            if line is not None or type(value) is not str:
+                raise ValueError(name)
+            line = value
+        elif name == "dpop":
+            if proof is not None or type(value) is not str:
+                raise ValueError(name)
+            proof = value
+    return line, proof
+
+
 def is_token(text: str) -> bool:
     """Has it the grammar of a token in the Authorization header?"""
     return _TOKEN_ALONE.fullmatch(text) is not None

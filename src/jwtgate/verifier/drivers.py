@@ -33,9 +33,10 @@ from ..core.flow import authenticate, authenticate_token
 from ..core.keys import IssuerKeys
 from ..core.request import Request
 from ..core.status import Status
-from .driver import Driver, Outcome
+from .driver import Outcome
 from .fetching import TOTAL_SECONDS, Body, Cut, failed, import_client, options, read_file, tls
 from .flights import LONGEST_FLIGHT, Flight
+from .proving import Proving
 from .watching import log_refusal
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ FETCHED = ("metadata", "jwks_uri")  # sources of keys
 SHORTEST_ALARM = 1.0  # seconds between two looks at whether keys are due
 
 
-class Verifier(Driver[Cut]):
+class Verifier(Proving[Cut]):
     """Verifies access tokens, for threads.
 
     settings: what this API accepts.
@@ -73,10 +74,16 @@ class Verifier(Driver[Cut]):
 
     def verify_request(self, request: Request) -> AccessToken:
         """Who is calling. Raises an AuthError."""
+        known = self._request_at_once(request)
+        if known is not None:
+            return known
         return self._told(authenticate(request, self.settings, self._keys, self._senders, self._moment()))
 
     def outcome(self, request: Request) -> Outcome:
         """As `verify_request`, but a refusal is returned and not logged: a gate may let the request through."""
+        known = self._outcome_at_once(request)
+        if known is not None:
+            return known
         try:
             return self._accept(
                 self._drive(authenticate(request, self.settings, self._keys, self._senders, self._moment()))
@@ -161,6 +168,7 @@ class Verifier(Driver[Cut]):
         self.close()
 
     def _begin(self) -> None:
+        super()._begin()
         if inspect.iscoroutinefunction(self.settings.resolver):
             raise SettingsError("resolver", ASYNC_HERE)
         if any(inspect.iscoroutinefunction(key.ask) for key in self.settings.keys_for_decryption):
@@ -198,7 +206,7 @@ class Verifier(Driver[Cut]):
             case ResolveIssuer():
                 return self._resolve(effect)
             case RememberProof():
-                return self._remember(effect)
+                return self._remember_at_once(effect)
             case Decrypt():
                 return self._decrypt(effect)
             case _:
@@ -275,12 +283,6 @@ class Verifier(Driver[Cut]):
             raise self._failed_to_resolve(error) from error
         return found
 
-    def _remember(self, effect: RememberProof) -> Memory:
-        try:
-            return self._store.remember(effect, self._clock.wall())
-        except Exception as error:
-            raise self._store_trouble(error) from error
-
     def _decrypt(self, effect: Decrypt) -> Any:
         try:
             found = effect.decrypt(effect.encrypted_key, effect.algorithm)
@@ -294,7 +296,7 @@ class Verifier(Driver[Cut]):
         return found
 
 
-class AsyncVerifier(Driver["asyncio.Task[None]"]):
+class AsyncVerifier(Proving["asyncio.Task[None]"]):
     """Verifies access tokens, for tasks.
 
     settings: what this API accepts.
@@ -319,10 +321,16 @@ class AsyncVerifier(Driver["asyncio.Task[None]"]):
 
     async def verify_request(self, request: Request) -> AccessToken:
         """Who is calling. Raises an AuthError."""
+        known = self._request_at_once(request)
+        if known is not None:
+            return known
         return await self._told(authenticate(request, self.settings, self._keys, self._senders, self._moment()))
 
     async def outcome(self, request: Request) -> Outcome:
         """As `verify_request`, but a refusal is returned and not logged: a gate may let the request through."""
+        known = self._outcome_at_once(request)
+        if known is not None:
+            return known
         try:
             return self._accept(
                 await self._drive(authenticate(request, self.settings, self._keys, self._senders, self._moment()))
@@ -407,6 +415,7 @@ class AsyncVerifier(Driver["asyncio.Task[None]"]):
         await self.close()
 
     def _begin(self) -> None:
+        super()._begin()
         if self.settings.resolver is not None or any(keys.source in FETCHED for keys in self._keys.values()):
             import_client()  # here, where nobody waits: with the first fetch, a whole event loop would
 
