@@ -49,6 +49,10 @@ class Verified(Signed):
         self.begins: float = begins - leeway
         self.ends: float = claims["exp"] + leeway
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # To another process goes the token, and no keys: they are of this one.
+        return Signed, (self.raw, self.header, self.claims, self.typ)
+
 
 class Meaning:
     """What one head means under one issuer: the key, the profile, and the claims that a token usually has."""

@@ -57,9 +57,9 @@ class ShortWayWithProof:
     def _proven(
         self, found: Verified, token: str, values: tuple[str, ...], request: Request, now: float
     ) -> AccessToken:
-        senders, signed = self._senders, found.signed
-        senders.revocations.check(signed.claims)
-        sender, proof = senders.prove(signed.claims, request, now, scheme="DPoP", token=token, values=values)
+        senders, claims = self._senders, found.claims
+        senders.revocations.check(claims)
+        sender, proof = senders.prove(claims, request, now, scheme="DPoP", token=token, values=values)
         if proof is not None:
             check_new(proof, self._remember(senders.to_remember(proof)))
-        return AccessToken(signed, found.own.policy, self._settings, now, token, sender=sender)
+        return AccessToken(found, found.own.policy, self._settings, now, token, sender=sender)
