@@ -22,6 +22,7 @@ from jwtgate.core.compact import HEADER_DEPTH, KID_BYTES, decode_base64url, pars
 from jwtgate.core.decryption_keys import ALGORITHMS as ALL_ALGORITHMS
 from jwtgate.core.decryption_keys import ENCRYPTIONS as ALL_ENCRYPTIONS
 from jwtgate.core.decryption_keys import KEY_BYTES, DecryptionKey, read_decryption_keys
+from jwtgate.core.effects import Moment
 from jwtgate.core.errors import (
     BadSignature,
     ClaimRejected,
@@ -39,10 +40,23 @@ from jwtgate.core.errors import (
     WrongTokenKind,
 )
 from jwtgate.core.flow import authenticate_token
-from jwtgate.core.jwe import check_replicated, decrypt
+from jwtgate.core.jwe import HEAD_SIZE, HEADS, check_replicated, decrypt
 from jwtgate.core.jwk import thumbprint
 from jwtgate.core.keys import keys_of
-from tests.making import ABSENT, API, ISSUER, Issuing, base64url, compact, drive, octets_of, segment, signing_key
+from tests.making import (
+    ABSENT,
+    API,
+    ISSUER,
+    MOMENT,
+    NOW,
+    Issuing,
+    base64url,
+    compact,
+    drive,
+    octets_of,
+    segment,
+    signing_key,
+)
 from tests.sealing import HASHES, LIMIT, SIZES, ask, oaep, pem, private_jwk, private_key, read, seal
 
 INNER = Issuing().token()
@@ -554,7 +568,124 @@ def test_a_claim_in_the_header_is_compared_once_the_signature_holds() -> None:
         verified(seal(CAUGHT_INSIDE["signed by a stranger under our kid"][0], sub="admin"))
 
 
+# --- a header that was good before ---------------------------------------------------------------------------------
+
+
+def encrypting(**changes: Any) -> ApiSettings:
+    issuers = [Issuer(ISSUER, jwks=Issuing().jwks())]
+    return ApiSettings(**{"identifier": API, "issuers": issuers, "decryption_keys": KEY, **changes})
+
+
+def outcome(token: str, to: ApiSettings) -> str:
+    try:
+        return drive(authenticate_token(token, to, keys_of(to))).raw
+    except InvalidToken as refusal:
+        return repr(refusal)
+
+
+def head_of(token: str) -> str:
+    return token.partition(".")[0]
+
+
+def test_the_header_of_a_good_token_is_kept_and_no_strangers() -> None:
+    to = encrypting()
+    strangers = [
+        seal("x", kid="a"),
+        seal(Issuing().token(exp=1), kid="b"),
+        seal(Issuing(url="https://other.test/").token(), kid="c"),
+        seal(INNER, key=private_key(2), kid="d"),
+        seal(INNER, sub="admin"),
+        with_header(zip="DEF"),
+        with_header(enc="A128GCM"),
+    ]
+    assert INNER not in [outcome(token, to) for token in strangers]
+    assert to.sealed_heads == {}
+    good = seal(INNER)
+    assert outcome(good, to) == good
+    assert to.sealed_heads == {head_of(good): ({"alg": "RSA-OAEP-256", "enc": "A256GCM", "cty": "JWT"}, (KEY,))}
+
+
+SPOILED = [
+    seal(INNER),
+    seal(Issuing().token(sub="another")),
+    seal(Issuing().token(exp=1)),
+    seal(INNER, key=private_key(2)),
+    spoiled(seal(INNER), 1, ""),
+    spoiled(seal(INNER), 1, "*"),
+    spoiled(seal(INNER), 2, "AAAA"),
+    spoiled(seal(INNER), 3, ""),
+    spoiled(seal(INNER), 4, "A" * 22),
+    f"{seal(INNER)}.x",
+    seal("x"),
+]
+
+
+@pytest.mark.parametrize("token", SPOILED, ids=range(len(SPOILED)))
+def test_under_a_known_header_the_rest_of_a_token_is_looked_at_as_ever(token: str) -> None:
+    knowing = encrypting()
+    outcome(seal(Issuing().token(sub="before")), knowing)
+    assert head_of(seal(INNER)) in knowing.sealed_heads
+    assert outcome(token, knowing) == outcome(token, encrypting())
+
+
+def test_a_claim_in_a_known_header_is_compared_with_every_token() -> None:
+    to, sub = encrypting(), Issuing().claims()["sub"]
+    good = with_header(sub=sub)
+    assert outcome(good, to) == good
+    assert head_of(good) in to.sealed_heads
+    with pytest.raises(ClaimRejected):
+        drive(authenticate_token(seal(Issuing().token(sub="another"), sub=sub), to, keys_of(to)))
+
+
+def test_a_header_is_known_to_the_settings_that_it_was_good_with() -> None:
+    wide, narrow = encrypting(), encrypting(encryption_algorithms=["RSA-OAEP-512"])
+    good = seal(INNER)
+    assert outcome(good, wide) == good
+    assert outcome(good, narrow) == outcome(good, encrypting(encryption_algorithms=["RSA-OAEP-512"])) != good
+    assert copy.copy(wide).sealed_heads == {}
+
+
+def test_a_known_header_is_not_read_again() -> None:
+    token = seal(INNER)
+    found = read(token, known={head_of(token): ({"alg": "RSA-OAEP-512", "enc": "A256GCM"}, (OTHER,))})
+    assert (found.algorithm, found.keys) == ("RSA-OAEP-512", (OTHER,))
+
+
+def test_no_more_headers_are_kept_than_there_is_room_for_and_no_long_one() -> None:
+    to = encrypting()
+    for number in range(HEADS + 1):
+        outcome(with_header(kid=f"{number}"), to)
+        assert len(to.sealed_heads) == number % HEADS + 1
+    bare = len(decode_base64url(head_of(with_header(x=""))))
+    for excess in (0, 1):
+        long = with_header(x="x" * (HEAD_SIZE * 3 // 4 - bare + excess))
+        assert outcome(long, to) == long
+        assert (head_of(long) in to.sealed_heads) == (not excess)
+
+
+def test_what_is_known_already_takes_no_more_room() -> None:
+    to = encrypting()
+    for number in range(HEADS):
+        outcome(with_header(kid=f"{number}"), to)
+    outcome(seal(Issuing().token(sub="another"), kid="0"), to)
+    assert len(to.sealed_heads) == HEADS
+
+
 # --- a key that is kept elsewhere ----------------------------------------------------------------------------------
+
+
+def test_the_time_is_that_at_which_the_token_was_opened() -> None:
+    """Whoever keeps the key may take a while."""
+    late = Moment(NOW + 10_000, MOMENT.monotonic + 10_000)
+    for key, checked in ((KEY, NOW), (DecryptionKey(in_kms()), NOW + 10_000)):
+        to = encrypting(decryption_keys=key)
+        sealed = seal(Issuing().token(exp=int(NOW) + 86_400))
+        assert drive(authenticate_token(sealed, to, keys_of(to), moment=MOMENT), late).checked_at >= checked
+        to = encrypting(decryption_keys=key)
+        keys = keys_of(to)
+        drive(authenticate_token(seal(INNER), to, keys))  # from now on its head is known
+        again = drive(authenticate_token(sealed, to, keys, moment=MOMENT), late)
+        assert again.checked_at == checked
 
 
 def test_a_callable_is_asked_with_the_encrypted_key_and_the_algorithm() -> None:

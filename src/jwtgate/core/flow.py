@@ -9,7 +9,7 @@ from .compact import Signed, Unverified, parse
 from .effects import NOW, Flow, Moment
 from .errors import AuthError, InvalidRequest
 from .heads import Verified
-from .jwe import Encrypted, check_replicated, decrypt, read_jwe
+from .jwe import Encrypted, check_replicated, decrypt, learn, read_jwe
 from .keys import IssuerKeys, Keyring
 from .known import Known, known_to
 from .request import Credentials, Request, read_credentials, scheme_of
@@ -72,27 +72,27 @@ def check_token(
     now = (yield NOW) if moment is None else moment
     found = verify_at_once(token, keys, now.wall, now.monotonic)
     if not isinstance(found, Verified):
-        found = yield from _wait_for(found, token, keys, now, request)
-        now = yield NOW
+        found, now = yield from _wait_for(found, token, keys, now, request)
     senders.revocations.check(found.claims)
     return found, found.own.policy, now.wall
 
 
 def _wait_for(
     begun: Unverified | None, token: str, keys: Keyring, now: Moment, request: Request | None
-) -> Flow[Verified]:
-    """A token that could not be decided at once. begun: how far that came."""
+) -> Flow[tuple[Verified, Moment]]:
+    """A token that could not be decided at once, and the time at which it was. begun: how far that came."""
     known = known_to(keys)
     if begun is not None:
         found = yield from go_the_long_way(begun, keys, request)
+        now = yield NOW
     else:
         # Remembered, with keys that are due; or encrypted.
         remembered = yield from _refresh_beside(token, known, now)
         if remembered is not None:
-            return remembered
-        found = yield from _open(token, keys, request)
-    known.tokens.keep(token, found, (yield NOW).monotonic)
-    return found
+            return remembered, (yield NOW)
+        found, now = yield from _open(token, keys, now, request)
+    known.tokens.keep(token, found, now.monotonic)
+    return found, now
 
 
 def _refresh_beside(token: str, known: Known, now: Moment) -> Flow[Verified | None]:
@@ -106,16 +106,19 @@ def _refresh_beside(token: str, known: Known, now: Moment) -> Flow[Verified | No
     return known.tokens.get(token, later.wall, later.monotonic)  # another set may have come
 
 
-def _open(token: str, keys: Keyring, request: Request | None) -> Flow[Verified]:
+def _open(token: str, keys: Keyring, now: Moment, request: Request | None) -> Flow[tuple[Verified, Moment]]:
     """The token within an encrypted one; any other token itself."""
     inner, encrypted = yield from unwrap(token, keys.settings)
-    now: Moment = yield NOW  # somebody else may have been asked for the key
+    if encrypted is None or encrypted.asks:
+        now = yield NOW  # something was waited for
     found = known_to(keys).heads.recognise(inner, now.wall, now.monotonic)
     if found is None:
         found = yield from go_the_long_way(parse(inner, keys.settings.max_token_bytes), keys, request)
+        now = yield NOW
     if encrypted is not None:
         check_replicated(encrypted, found.claims)
-    return found
+        learn(encrypted, keys.settings.sealed_heads)
+    return found, now
 
 
 def go_the_long_way(token: Unverified, keys: Keyring, request: Request | None = None) -> Flow[Verified]:
@@ -157,7 +160,8 @@ def unwrap(token: str, settings: ApiSettings) -> Flow[tuple[str, Encrypted | Non
     if not settings.decryption_keys or not isinstance(token, str) or len(token) > limit or token.count(".") != 4:
         return token, None
     algorithms, encryptions = settings.encryption_algorithms, settings.content_encryption_algorithms
-    encrypted = read_jwe(token, settings.keys_for_decryption, algorithms, encryptions, limit)
+    known = settings.sealed_heads
+    encrypted = read_jwe(token, settings.keys_for_decryption, algorithms, encryptions, limit, known=known)
     return (yield from decrypt(encrypted)), encrypted
 
 

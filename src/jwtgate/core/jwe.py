@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, MutableMapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 
 IV_BYTES, TAG_BYTES = 12, 16  # RFC 7518 section 5.3
 TRIED = 2  # keys, of a token that names none
+HEADS: Final = 64  # that are kept; then all of them are forgotten
+HEAD_SIZE: Final = 2_048  # characters; a longer one is read each time
+
+# By its text, what a header says, and the keys that may open a token with it.
+Heads = MutableMapping[str, tuple[Object, tuple[DecryptionKey, ...]]]
 
 # Of other algorithms, or a compression (RFC 7516 section 4.1.3), by which a small token can fill the memory.
 _FOREIGN: Final = ("zip", "epk", "apu", "apv", "iv", "tag", "p2s", "p2c")
@@ -39,10 +44,14 @@ _PARAMETERS: Final = frozenset(
 _REPLICATED: Final = ("iss", "sub", "aud")  # RFC 7519 section 5.3
 
 
+_NONE: Final[Heads] = {}
+
+
 class Encrypted:
     """A well-formed compact JWE that nobody has opened yet.
 
-    kid: as its header says; keys: those that may open it, in the order in which they are tried.
+    head: its header as it was sent; kid: as that says.
+    keys: those that may open it, in the order in which they are tried; asks: whether somebody else keeps one of them.
     replicated: the claims that its header shows, which nobody has verified.
     """
 
@@ -54,23 +63,29 @@ class Encrypted:
         "_size",
         "algorithm",
         "encryption",
+        "head",
         "header",
         "keys",
         "kid",
     )
 
-    def __init__(self, header: Object, segments: Sequence[str], keys: Sequence[DecryptionKey]) -> None:
+    def __init__(self, header: Object, segments: Sequence[str], keys: tuple[DecryptionKey, ...]) -> None:
         first, second, third, fourth, fifth = segments
+        self.head: str = first
         self.header: Object = header
         self.algorithm: str = header["alg"]
         self.encryption: str = header["enc"]
         self.kid: str | None = header.get("kid")
-        self.keys: Sequence[DecryptionKey] = keys
+        self.keys: tuple[DecryptionKey, ...] = keys
         self._size = ENCRYPTIONS[self.encryption]
         self._associated = first.encode("ascii")  # RFC 7516 section 5.2, step 15
         self._encrypted_key = _octets(second, "encrypted key")
         self._iv = _of_size(third, "initialization vector", IV_BYTES)
         self._sealed = _octets(fourth, "ciphertext") + _of_size(fifth, "authentication tag", TAG_BYTES)
+
+    @property
+    def asks(self) -> bool:
+        return any(key.ask is not None for key in self.keys)
 
     @property
     def replicated(self) -> dict[str, Any]:
@@ -96,10 +111,13 @@ def read_jwe(
     algorithms: Collection[str],
     encryptions: Collection[str],
     limit: int,
+    *,
+    known: Heads = _NONE,
 ) -> Encrypted:
     """A compact JWE (RFC 7516 section 7.1), and the keys that may open it.
 
-    algorithms, encryptions: the values of `alg` and `enc` that are taken; limit: the most characters.
+    algorithms, encryptions: the values of `alg` and `enc` that are taken; limit: the most characters; known: heads that
+    were good with all of these before.
 
     Raises MalformedToken, TokenTooLarge, OpaqueToken, HeaderRejected.
     """
@@ -112,6 +130,9 @@ def read_jwe(
     if dots != 4:
         raise MalformedToken("token", f"must have 5 segments (RFC 7516 section 7.1), got {dots + 1}")
     segments = token.split(".")
+    head = known.get(segments[0])
+    if head is not None:
+        return Encrypted(head[0], segments, head[1])
     header = _json_object(segments[0], "header", HEADER_DEPTH, HEADER_MEMBERS)
     if not segments[1] and header.get("alg") == "dir":
         raise OpaqueToken("an opaque token: the client asked for a token without an audience")
@@ -157,6 +178,17 @@ def _keys_for(kid: str | None, algorithm: str, keys: Sequence[DecryptionKey]) ->
     if not fitting:
         raise HeaderRejected("alg", " or ".join(sorted({key.algorithm or "" for key in named})), algorithm)
     return fitting[:TRIED]
+
+
+def learn(encrypted: Encrypted, known: Heads) -> None:
+    """Keep the head of a token that was good in every way: a stranger fills nothing, and the next has the same.
+
+    Each step is one operation of a dict, so that threads need no lock.
+    """
+    if len(encrypted.head) <= HEAD_SIZE and encrypted.head not in known:
+        if len(known) >= HEADS:
+            known.clear()
+        known[encrypted.head] = encrypted.header, encrypted.keys
 
 
 # --------------------------------------------------------------------------------------------------------- opening it
