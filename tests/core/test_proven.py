@@ -145,12 +145,12 @@ class Api:
         self.store = MemoryStore()
         self.keys: Keyring = keys_of(settings)
         self.senders = Senders(settings, gone)
-        asked = remember or (lambda proof: self.store.remember(proof, NOW))
-        self.short = ShortWayWithProof(settings, self.keys, self.senders, asked)
+        self.remember = remember or (lambda proof: self.store.remember(proof, NOW))
+        self.short = ShortWayWithProof(settings, self.keys, self.senders)
 
     def at_once(self, sent: Any) -> Any:
         """None where the flow is to be asked."""
-        return said(lambda: self.short(sent, *MOMENT))
+        return said(lambda: self.short(sent, *MOMENT, self.remember))
 
     def by_the_flow(self, sent: Any) -> Any:
         flow = authenticate(sent, self.settings, self.keys, self.senders, MOMENT)
@@ -246,11 +246,11 @@ def test_the_time_is_that_of_the_request() -> None:
     own = Api(PLAIN)
     sent = [request() for _ in range(3)]
     later = Moment(NOW + PLAIN.dpop_window + PLAIN.leeway, MOMENT.monotonic)
-    token = own.short(sent[0], *later._replace(wall=later.wall - 1))
+    token = own.short(sent[0], *later._replace(wall=later.wall - 1), own.remember)
     assert token is not None
     assert token.checked_at == later.wall - 1
     with pytest.raises(AuthError) as refused:
-        own.short(sent[1], *later)
+        own.short(sent[1], *later, own.remember)
     assert refused.value.event == "InvalidProof"
 
 

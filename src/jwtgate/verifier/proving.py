@@ -18,7 +18,7 @@ class Proving(Driver[R]):
     def _begin(self) -> None:
         # A store that others share is waited for.
         here = isinstance(self._store, MemoryStore)
-        way = ShortWayWithProof(self.settings, self._keys, self._senders, self._remember_at_once)
+        way = ShortWayWithProof(self.settings, self._keys, self._senders)
         self._with_proof: ShortWayWithProof | None = way if here else None
 
     def _outcome_at_once(self, request: Request) -> Outcome | None:
@@ -27,7 +27,7 @@ class Proving(Driver[R]):
             return None
         clock = self._clock
         try:
-            found = self._with_proof(request, clock.wall(), clock.monotonic())
+            found = self._with_proof(request, clock.wall(), clock.monotonic(), self._remember_at_once)
         except AuthError as error:
             self._watch.refused(error)
             return error.with_traceback(None)  # its frames hold the request
