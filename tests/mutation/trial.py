@@ -308,7 +308,8 @@ def _alone(folder: Path, name: str, failing: Sequence[str]) -> int:
 def _pytest(folder: Path, environment: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     # A test whose name has a set in it would have another name in each process.
     own = {"PYTHONPATH": f"{folder / 'src'}{os.pathsep}{folder}", "PYTHONHASHSEED": "0", **environment}
-    kept = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
+    # Whatever this process was told of assertions: there they are what notices.
+    kept = {name: value for name, value in os.environ.items() if name not in ("PYTEST_ADDOPTS", "PYTHONOPTIMIZE")}
     command = [sys.executable, "-m", "pytest", "-q", "--tb=native", "-p", "no:cacheprovider", *arguments]
     return subprocess.run(command, cwd=folder, env=kept | own, capture_output=True, text=True, check=False)
 

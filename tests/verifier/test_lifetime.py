@@ -324,7 +324,7 @@ class Clock:
 url, old, new = sys.argv[1:]
 clock = Clock()
 verifier = Verifier(ApiSettings(identifier="{api}", issuers=[Issuer(url)]), clock=clock)
-assert verifier.warm_up().ready
+verifier.warm_up()
 clock.at += 600
 verifier.verify(old)               # a refresh begins, and stands before a closed gate
 sys.stdin.readline()

@@ -150,7 +150,7 @@ class Clock:
 
 url, good, bad = sys.argv[1:]
 verifier = Verifier(ApiSettings(identifier="{api}", issuers=[Issuer(url)]), clock=Clock())
-assert verifier.warm_up().ready
+verifier.warm_up()
 # A thread that ends while its process forks may take a lock of OpenSSL with it.
 while os.path.isdir("/proc/self/task") and len(os.listdir("/proc/self/task")) > 1:
     time.sleep(0.001)
