@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import itertools
 import json
+import re
 from types import MappingProxyType
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, padding
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import get_default_algorithms
 
 from jwtgate.core.compact import decode_base64url, parse, verify
@@ -38,6 +41,7 @@ from tests.making import (
     KINDS,
     SECRET,
     Issuing,
+    SigningKey,
     base64url,
     changed,
     octets_of,
@@ -406,6 +410,26 @@ def test_an_unusable_key_is_skipped_and_the_others_are_kept(jwk: object) -> None
     assert keys.find(other.kid, "RS256", URL).kid == other.kid
 
 
+@pytest.mark.parametrize("value", [ABSENT, "not base64url", ""])
+@pytest.mark.parametrize(
+    ("kind", "member"), [("RSA", "n"), ("RSA", "e"), ("P-256", "y"), ("P-521", "x"), ("Ed25519", "x")]
+)
+def test_the_member_that_spoils_a_key_is_named(kind: str, member: str, value: object) -> None:
+    with pytest.raises(UnusableKey) as refused:
+        read_jwk(signing_key(kind).jwk(**{member: value}))
+    assert str(refused.value).split()[0].rstrip(":") == member
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("more", [{"kid": ABSENT, "use": ABSENT}, {"kid": None}, {"alg": "of its kind"}])
+def test_a_key_tells_the_members_that_say_it_again_and_no_others(kind: str, more: dict[str, Any]) -> None:
+    alg = {"alg": min(name for name, of in KIND_OF.items() if of == kind)} if "alg" in more else {}
+    jwk = signing_key(kind).jwk(**more | alg)
+    key = read_jwk({**jwk, "x5t": "AAAA", "key_ops": ["verify"]})
+    assert key.jwk == {name: value for name, value in jwk.items() if value is not None}
+    assert read_jwk(key.jwk).jwk == key.jwk
+
+
 @pytest.mark.parametrize("bits", [2_048, 3_072, 8_192])
 def test_rsa_is_taken_from_2048_to_8192_bits(bits: int) -> None:
     assert read_jwk(RSA.jwk(n=octets_of(2**bits - 1))).algorithms == RSA_ALGORITHMS
@@ -572,6 +596,19 @@ def test_a_plain_key_is_the_key_that_it_says(number: int) -> None:
     assert not holds(key, signing_key("P-256", number + 1).sign("ES256", MESSAGE))
 
 
+def test_the_key_of_a_proof_keeps_the_name_that_it_brings() -> None:
+    assert read_proof_key({**PLAIN, "kid": "own"}, "ES256").kid == "own"
+    assert read_proof_key(PLAIN, "ES256").kid is None
+
+
+def test_the_rsa_key_of_a_proof_has_at_most_4096_bits() -> None:
+    longest, longer = (RSA.jwk(n=octets_of(2**bits - 1)) for bits in (4_096, 4_097))
+    assert read_proof_key(longest, "RS256").thumbprint == thumbprint(longest)
+    assert read_jwk(longer).thumbprint == thumbprint(longer)
+    with pytest.raises(UnusableKey):
+        read_proof_key(longer, "RS256")
+
+
 # --- thumbprints ----------------------------------------------------------------------------------------------------
 
 RFC_7638 = {
@@ -605,6 +642,12 @@ RFC_9449 = {
 def test_thumbprints_are_as_published(jwk: dict[str, str], expected: str) -> None:
     assert thumbprint(jwk) == expected
     assert read_jwk(jwk).thumbprint == expected
+
+
+def test_a_thumbprint_is_over_utf_8_and_nothing_is_escaped() -> None:
+    """RFC 7638: an escape would change the digest."""
+    written = '{"crv":"é","kty":"OKP","x":"ü"}'.encode()
+    assert thumbprint(json.loads(written)) == base64url(hashlib.sha256(written).digest())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -690,12 +733,25 @@ def test_a_set_without_a_key_for_the_algorithms_is_not_usable() -> None:
     assert KeySet([read_jwk(RSA.jwk())], ["ES256", "PS256"]).usable
 
 
+def test_a_token_must_name_a_key_of_a_set_unless_it_is_said_that_they_have_no_names() -> None:
+    keys = [read_jwk(RSA.jwk())]
+    assert not KeySet(keys, ["RS256"]).has("other")
+    assert KeySet(keys, ["RS256"], any_kid=True).has("other")
+
+
+def test_a_set_tells_the_keys_that_can_be_used_whatever_their_algorithm() -> None:
+    keys = key_of(RSA.jwk(x5t="AAAA"), RSA.jwk(use="enc"), signing_key("P-256").jwk())
+    assert keys.published == (RSA.jwk(), signing_key("P-256").jwk())
+
+
 def test_an_unknown_kid_is_told_from_a_known_one() -> None:
     keys = key_of(RSA.jwk(), signing_key("RSA", 2).jwk())
     assert [keys.has(kid) for kid in ("RSA-1", "RSA-2", "RSA-3", None)] == [True, True, False, True]
     with pytest.raises(UnknownKey) as refused:
         keys.find("RSA-3", "RS256", URL)
     assert (refused.value.kid, refused.value.issuer) == ("RSA-3", URL)
+    # For whoever reads the log: the keys that there are.
+    assert all(kid in str(refused.value) for kid in keys.kids)
 
 
 @pytest.mark.parametrize(
@@ -726,6 +782,8 @@ def test_a_key_is_not_used_for_an_algorithm_that_it_does_not_own(jwk: dict[str, 
     with pytest.raises(HeaderRejected) as refused:
         keys.find(jwk["kid"], algorithm, URL)
     assert (refused.value.parameter, refused.value.actual) == ("alg", algorithm)
+    own = sorted(read_jwk(jwk).algorithms)
+    assert re.findall(r"[A-Z]\w*\d\w*|EdDSA", refused.value.expected.partition(",")[0]) == own
 
 
 def test_a_key_of_no_allowed_algorithm_is_known_but_of_no_use() -> None:
@@ -815,7 +873,7 @@ def test_without_kid_two_keys_that_fit_are_one_too_many() -> None:
     keys = key_of(RSA.jwk(), signing_key("RSA", 2).jwk(kid=ABSENT))
     with pytest.raises(AmbiguousKey) as refused:
         keys.find(None, "RS256", URL)
-    assert refused.value.kid is None
+    assert (refused.value.kid, refused.value.issuer) == (None, URL)
 
 
 def test_without_kid_two_keys_of_one_kid_are_one_too_many() -> None:
@@ -826,7 +884,42 @@ def test_without_kid_two_keys_of_one_kid_are_one_too_many() -> None:
 def test_without_kid_and_without_a_fitting_key_there_is_none() -> None:
     with pytest.raises(UnknownKey) as refused:
         key_of(RSA.jwk(), algorithms=["RS256", "ES256"]).find(None, "ES256", URL)
-    assert refused.value.kid is None
+    assert (refused.value.kid, refused.value.issuer) == (None, URL)
+    assert RSA.kid in str(refused.value)  # for whoever reads the log: the keys that there are
+
+
+# --- keys that somebody wrote down ------------------------------------------------------------------------------------
+
+
+def pem(key: SigningKey) -> bytes:
+    return key.private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)  # type: ignore[no-any-return]
+
+
+def test_what_somebody_wrote_down_is_a_set_one_key_or_pem() -> None:
+    jwk = RSA.jwk()
+    as_set, alone = (read_keys(json.dumps(written).encode(), ["RS256"]) for written in ({"keys": [jwk]}, jwk))
+    assert as_set.published == alone.published == (jwk,)
+    assert [keys.has("other") for keys in (as_set, alone)] == [False, False]
+    block = read_keys(b"# the issuer's key\n" + pem(RSA), ["RS256"])
+    assert block.published == ({name: jwk[name] for name in ("kty", "n", "e")},)
+
+
+def test_whatever_a_token_calls_the_key_of_a_pem_it_is_that_one() -> None:
+    keys = read_keys(pem(RSA), ["RS256"])
+    assert (keys.kids, keys.any_kid, keys.has("any")) == ((), True, True)
+    for kid in ("any", None):
+        assert holds(keys.find(kid, "RS256", URL), RSA.sign("RS256", MESSAGE))
+    assert not read_keys(json.dumps(RSA.jwk(kid=ABSENT)).encode(), ["RS256"]).any_kid
+
+
+def test_the_alg_of_a_key_that_was_written_down_binds_unless_the_settings_say_otherwise() -> None:
+    jwk = RSA.jwk(alg="RS256")
+    for written in (json.dumps(jwk).encode(), json.dumps({"keys": [jwk]}).encode()):
+        with pytest.raises(ValueError, match="PS256"):
+            read_keys(written, ["PS256"])
+        with pytest.raises(ValueError, match="PS256"):
+            read_keys(written, ["PS256"], alg_binds=True)
+        assert read_keys(written, ["PS256"], alg_binds=False).usable
 
 
 # --- a shared secret -------------------------------------------------------------------------------------------------
