@@ -20,6 +20,7 @@ from jwtgate import (
     Request,
     SettingsError,
     StoreUnavailable,
+    authenticated,
 )
 from jwtgate.core.binding import CLOCKS, PROOFS_PER_KEY, Senders
 from jwtgate.core.effects import Memory, RememberProof
@@ -33,6 +34,7 @@ from jwtgate.core.revocations import Revocation, Revocations
 from jwtgate.stores import MemoryStore
 from jwtgate.testing import Holder
 from tests.making import API, ISSUER, MOMENT, NOW, SECRET, Issuing, drive
+from tests.sealing import private_jwk, seal
 
 ISSUING = Issuing()
 URL = "https://api.test/messages"
@@ -210,6 +212,14 @@ def test_what_was_proved_is_on_the_token() -> None:
     assert ask(beside, api("dpop", "mtls")).jkt is None
     by_certificate = ask(request(CERTIFICATE_TOKEN, certificate=HOLDER.certificate), api("mtls"))
     assert (by_certificate.jkt, by_certificate.certificate_thumbprint) == (None, HOLDER.x5t)
+
+
+def test_a_bound_token_that_came_encrypted_can_be_asked_for_more() -> None:
+    sealed = seal(ISSUING.token(cnf={"x5t#S256": HOLDER.x5t}, auth_time=int(NOW) - 80))
+    settings = api("mtls", decryption_keys=private_jwk())
+    token = ask(request(sealed, scheme="Bearer", certificate=HOLDER.certificate), settings)
+    assert (token.raw, token.checked_at) == (sealed, NOW)
+    assert (token.allows(authenticated(max_age=60)), token.allows(authenticated(max_age=40))) == (True, False)
 
 
 @pytest.mark.parametrize(

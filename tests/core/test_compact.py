@@ -24,6 +24,7 @@ from jwtgate.core.compact import (
     by_pybase64,
     by_standard_library,
     decode_base64url,
+    encode_base64url,
     parse,
     parse_json,
     plain_object,
@@ -718,6 +719,30 @@ def test_both_decoders_read_the_same(size: int) -> None:
             assert said[0] == said[1]
 
 
+@pytest.mark.parametrize("pair", [a + b for a in "A-_" for b in BASE64URL], ids=repr)
+def test_every_character_is_read_beside_every_kind_of_other(pair: str) -> None:
+    octets = base64.urlsafe_b64decode(pair + pair)
+    assert by_binascii(pair + pair) == decode_base64url(pair + pair) == octets
+    assert encode_base64url(octets) == pair + pair
+
+
+@pytest.mark.parametrize("size", range(70))
+def test_what_is_written_in_base64url_is_one_line_without_padding(size: int) -> None:
+    octets = bytes(range(255, 255 - size, -1))
+    assert encode_base64url(octets) == base64url(octets)
+
+
+@pytest.mark.parametrize("place", range(3), ids=["header", "payload", "signature"])
+@pytest.mark.parametrize("odd", ["a+bc", "A", "AB", "é"])
+def test_why_a_part_cannot_be_read_is_told_as_its_reader_says_it(place: int, odd: str) -> None:
+    with pytest.raises(ValueError, match="base64url") as said:
+        decode_base64url(odd)
+    parts = [*GOOD.split(".")]
+    parts[place] = odd
+    error = malformed(".".join(parts))
+    assert (error.part, error.reason) == (("header", "payload", "signature")[place], str(said.value))
+
+
 # --- strict at a glance ----------------------------------------------------------------------------------------------
 
 PLAIN_TEXTS = [
@@ -740,6 +765,12 @@ def test_orjson_reads_what_it_would_write(text: str) -> None:
     assert by_orjson(text.encode()) == json.loads(text)
     for other in (text.replace(":", ": ", 1), text + " ", text.replace("a", "\\u0061", 1)):
         assert by_orjson(other.encode()) == by_standard_library(other.encode())
+
+
+@pytest.mark.parametrize("text", ["[]", '["iss"]', '"iss"', "7", "null"])
+def test_what_is_no_object_is_none_for_either_reader(text: str) -> None:
+    pytest.importorskip("orjson", reason="needs the extra `speed`")
+    assert by_orjson(text.encode()) is by_standard_library(text.encode()) is None
 
 
 # Whoever reads these in one way alone, somebody else reads them in another.
