@@ -332,6 +332,15 @@ def test_keys_too_old_to_serve_serve_no_known_token_either() -> None:
     assert world.ask(token, 86_401) == "KeysUnavailable"
 
 
+def test_a_known_token_serves_for_just_as_long_as_its_keys() -> None:
+    world = Loading(token_memory_bytes=1_000_000)
+    token = ISSUING.token(exp=int(NOW) + 200_000)
+    world.ask(token)
+    own, known = world.keys[ISSUER], known_to(world.keys)
+    assert known.tokens.get(token, NOW, own.serves_until - 0.001) is not None
+    assert known.tokens.get(token, NOW, own.serves_until) is None
+
+
 # --- remembered tokens -----------------------------------------------------------------------------------------------
 
 REMEMBERING = api(token_memory_bytes=1_000_000)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import re
 from typing import Any
 
@@ -10,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jwtgate.core.nonces import CLOCK_DIFFERENCE, Nonces
+from tests.making import base64url
 
 KEY = b"0123456789abcdef0123456789abcdef"
 LIFETIME = 300
@@ -54,6 +57,14 @@ def test_processes_with_the_same_key_agree() -> None:
         other = other_process(lifetime=lifetime)
         assert other.current(START) == NONCES.current(START)
         assert other.accepts(NONCES.current(START), START + LIFETIME)
+
+
+def test_a_nonce_is_the_same_in_every_version_of_this_package() -> None:
+    """Else the clients of an API that is being replaced, process by process, would be sent back and forth."""
+    slot = int(START / LIFETIME)
+    said = f"jwtgate DPoP-Nonce\0https://api.test/\0{float(LIFETIME)}\0{slot}".encode()
+    digest = hmac.digest(KEY, said, hashlib.sha256)
+    assert NONCES.current(START) == base64url(digest[:18])
 
 
 @pytest.mark.parametrize(

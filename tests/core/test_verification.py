@@ -11,6 +11,7 @@ from jwtgate.core.binding import Senders
 from jwtgate.core.effects import Moment
 from jwtgate.core.errors import ClaimRejected, UntrustedIssuer
 from jwtgate.core.flow import authenticate_token
+from jwtgate.core.heads import Verified
 from jwtgate.core.keys import Keyring, keys_of
 from jwtgate.core.known import known_to
 from jwtgate.core.verification import ShortWay, verify_at_once
@@ -164,6 +165,17 @@ def test_a_good_token_is_remembered_whichever_way_it_was_verified() -> None:
         verify_at_once(token, keys, *MOMENT)
         assert len(known.tokens) == number
     assert at_once(GOOD, keys, LATER)[3] == LATER.wall
+
+
+@pytest.mark.parametrize(
+    ("token", "typ"), [(GOOD, "JWT"), (ISSUING.rfc9068_token(), "at+jwt")], ids=["auth0", "rfc9068"]
+)
+def test_a_verified_token_is_what_was_sent_whether_its_head_was_known_or_not(token: str, typ: str) -> None:
+    keys = keys_of(FORGETTING)
+    for _ in range(2):
+        found = verify_at_once(token, keys, *MOMENT)
+        assert isinstance(found, Verified)
+        assert (found.raw, found.typ, found.header["typ"]) == (token, typ, typ)
 
 
 def test_a_token_that_was_decided_at_once_can_be_asked_for_more() -> None:
