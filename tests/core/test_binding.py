@@ -214,6 +214,12 @@ def test_what_was_proved_is_on_the_token() -> None:
     assert (by_certificate.jkt, by_certificate.certificate_thumbprint) == (None, HOLDER.x5t)
 
 
+def test_who_proves_no_key_is_given_no_nonce() -> None:
+    settings = api("dpop", "mtls", dpop_nonce_key=SECRET)
+    token = ask(request(CERTIFICATE_TOKEN, certificate=HOLDER.certificate), settings)
+    assert (token.certificate_thumbprint, token.jkt, token.dpop_nonce) == (HOLDER.x5t, None, None)
+
+
 def test_a_bound_token_that_came_encrypted_can_be_asked_for_more() -> None:
     sealed = seal(ISSUING.token(cnf={"x5t#S256": HOLDER.x5t}, auth_time=int(NOW) - 80))
     settings = api("mtls", decryption_keys=private_jwk())

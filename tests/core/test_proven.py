@@ -7,7 +7,16 @@ from typing import Any
 
 import pytest
 
-from jwtgate import AccessToken, ApiSettings, AuthError, Issuer, Request, StoreUnavailable
+from jwtgate import (
+    AccessToken,
+    ApiSettings,
+    AuthError,
+    InsufficientScope,
+    Issuer,
+    Request,
+    StoreUnavailable,
+    authenticated,
+)
 from jwtgate.core.binding import PROOFS_PER_KEY, Senders
 from jwtgate.core.effects import Memory, Moment, RememberProof
 from jwtgate.core.flow import authenticate
@@ -254,6 +263,18 @@ def test_the_time_is_that_of_the_request() -> None:
     assert refused.value.event == "InvalidProof"
 
 
+def test_a_token_that_was_proved_at_once_can_be_asked_for_more() -> None:
+    sent = request(ISSUING.token(cnf={"jkt": HOLDER.jkt}, auth_time=int(NOW) - 80, scope="a"))
+    own = Api(PLAIN)
+    found = own.short(sent, *MOMENT, own.remember)
+    assert found is not None
+    assert found.allows("a", authenticated(max_age=60))
+    assert not found.allows(authenticated(max_age=40))
+    with pytest.raises(InsufficientScope) as refused:
+        found.require("b")
+    assert refused.value.refusal is not None
+
+
 def test_a_refusal_is_told_on_the_scheme_of_the_proof() -> None:
     _, _, refusal, context = Api(PLAIN).at_once(request("opaque"))
     assert context is None  # it would hold the token
@@ -269,5 +290,6 @@ def test_lines_are_read_up_to_their_limits(excess: int) -> None:
     assert (read_proven(request("a", line), limit) is None) == bool(excess)
 
 
-def test_white_space_around_a_proof_is_not_part_of_it() -> None:
-    assert read_proven(request("a", "\t b \t"), 100) == ("a", ("b",))
+@pytest.mark.parametrize(("line", "read"), [("\t b \t", "b"), ("Xb X", "Xb X"), ("\x0b b\xa0", "\x0b b\xa0")])
+def test_white_space_around_a_proof_is_not_part_of_it(line: str, read: str) -> None:
+    assert read_proven(request("a", line), 100) == ("a", (read,))

@@ -259,8 +259,9 @@ def test_all_lines_of_a_name_are_found_in_their_order() -> None:
         (" " * 1_024 + "a" * LONGEST_LINE, "a" * LONGEST_LINE),
         (" " * 1_025 + "a" * LONGEST_LINE, " " + "a" * LONGEST_LINE),
         (" " + "a" * 9 * LONGEST_LINE, "a" * 2 * LONGEST_LINE),  # long enough to be refused for that
+        ("a" * 9 * LONGEST_LINE, "a" * 9 * LONGEST_LINE),  # nothing is to be taken away: it is not copied
     ],
-    ids=range(10),
+    ids=range(11),
 )
 def test_white_space_around_a_value_is_none_of_it_unless_the_line_is_too_long(value: str, kept: str) -> None:
     assert request(("x", value)).values("x") == [kept]

@@ -83,6 +83,8 @@ class Forked:
             self._failed.append(f"{report.nodeid}: {report.longreprtext}")
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        if session.testsfailed:  # as pytest's own loop does: without these tests, mutants would survive
+            raise session.Interrupted(f"{session.testsfailed} errors during collection")
         imported = sorted(state()._stats)
         seen = self._look(session.items)
         set_mutant_under_test("")
