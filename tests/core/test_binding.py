@@ -24,7 +24,7 @@ from jwtgate import (
 )
 from jwtgate.core.binding import CLOCKS, PROOFS_PER_KEY, Senders
 from jwtgate.core.effects import Memory, RememberProof
-from jwtgate.core.errors import InvalidProof, ProofReplayed, TooManyProofs
+from jwtgate.core.errors import BindingRejected, InvalidProof, ProofReplayed, TooManyProofs
 from jwtgate.core.examination import examine_request
 from jwtgate.core.flow import authenticate, authenticate_token
 from jwtgate.core.keys import keys_of
@@ -169,6 +169,12 @@ def test_another_certificate_than_the_bound_one_is_refused(scheme: str) -> None:
 def test_another_key_than_the_bound_one_is_refused() -> None:
     sent = request(KEY_TOKEN, OTHER.proof("GET", URL, KEY_TOKEN))
     assert answer(sent, api("dpop")) == "BindingRejected DPoP"
+
+
+def test_a_token_that_is_bound_to_a_key_is_refused_with_the_scheme_that_it_came_by() -> None:
+    with pytest.raises(BindingRejected) as refused:
+        ask(request(KEY_TOKEN, scheme="Bearer"), api("dpop"))
+    assert refused.value.actual == "Bearer"
 
 
 def test_what_a_token_does_not_allow_is_told_on_the_scheme_that_was_used() -> None:

@@ -13,7 +13,17 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jwtgate.core.dpop import HEAD_SIZE, NAME_BYTES, PROOF_SIZE, DpopRules, Proof, ProofKeys, check_proof
+from jwtgate.core.compact import decode_base64url
+from jwtgate.core.dpop import (
+    HEAD_SIZE,
+    NAME_BYTES,
+    PROOF_SIZE,
+    DpopRules,
+    Proof,
+    ProofKeys,
+    _read_plain,
+    check_proof,
+)
 from jwtgate.core.errors import InvalidProof, NonceRequired
 from jwtgate.core.jwk import ASYMMETRIC, PROOF_RSA_BITS, UnusableKey, _plain_key, read_jwk, read_proof_key, thumbprint
 from jwtgate.core.nonces import Nonces
@@ -98,6 +108,24 @@ def test_a_proof_is_checked_in_the_same_way_when_its_key_is_known() -> None:
     known = rules()
     assert [check(proof(jti=name), of=known).jti for name in "abc"] == ["a", "b", "c"]
     assert len(known.keys) == 1
+
+
+def test_a_proof_with_nothing_beside_is_read_at_a_glance() -> None:
+    sent = proof()
+    head, payload, signature = sent.split(".")
+    assert _read_plain(head, payload, signature) == (header(), claims(), decode_base64url(signature))
+    for odd in (
+        {"kid": "k"},
+        {"typ": "JWT"},
+        {"typ": ABSENT},
+        {"typ": ABSENT, "kid": "k"},
+        {"jwk": ABSENT, "kid": "k"},
+        {"alg": ABSENT, "kid": "k"},
+        {"alg": 7},
+    ):
+        assert _read_plain(segment(header(**odd)), payload, signature) is None
+    for parts in (("", payload, signature), (head, "", signature), (head, segment([]), signature), (head, payload, "")):
+        assert _read_plain(*parts) is None
 
 
 def test_of_a_known_key_too_a_proof_has_three_segments() -> None:
