@@ -1,26 +1,38 @@
-"""`python -m tests.benchmarks.steps [new|seen|refused]`: where the time of a token goes.
+"""`python -m tests.benchmarks.steps [new|seen|refused|proof|encrypted]`: where the time of a token goes.
 
 new: one that was never seen, and whose head is known; seen: one that is remembered; refused: one that is too long, of
-which nothing is looked at, so that this is what any refusal takes beside its reason.
+which nothing is looked at, so that this is what any refusal takes beside its reason; proof: a request whose key and
+token were seen; encrypted: a token within another one.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 from typing import Any, Final
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from jwtgate import AccessToken
 from jwtgate.core.challenge import parting
-from jwtgate.core.compact import CLAIMS_DEPTH, CLAIMS_MEMBERS, decode_base64url, parse_json
+from jwtgate.core.compact import CLAIMS_DEPTH, CLAIMS_MEMBERS, decode_base64url, encode_base64url, parse_json
+from jwtgate.core.dpop import Proof
 from jwtgate.core.errors import TokenTooLarge
 from jwtgate.core.heads import Meaning, Verified
 from jwtgate.core.keys import Keyring
 from jwtgate.core.known import Known, known_to
+from jwtgate.core.proxies import target_of
+from jwtgate.core.request import read_proven
+from jwtgate.core.uri import same_target
+from jwtgate.core.verification import verify_at_once
+from jwtgate.stores import MemoryStore
 from jwtgate.verifier import log_refusal
+from tests import sealing
 from tests.benchmarks import material
 from tests.benchmarks.measuring import WARMING, Entrant, afresh, again, compete, in_turn
-from tests.benchmarks.verifying import refusing, threads_verifier
+from tests.benchmarks.verifying import bare_opening, bare_request, proven, refusing, sealed_parts, threads_verifier
 
 SIZE: Final = 100  # tokens in a block
 MANY: Final = 10 * SIZE  # of what takes so little that a block of it would be over before it has begun
@@ -119,13 +131,58 @@ def refused(algorithm: str, rounds: int) -> list[Entrant]:
     return [_bare(algorithm, rounds), *(Entrant(name, step, again(text, MANY)) for name, step in steps.items())]
 
 
+def proof(algorithm: str, rounds: int) -> list[Entrant]:
+    requests, parts = proven("token", (rounds + WARMING) * SIZE)
+    verifier = threads_verifier(algorithm, proof_of_possession="dpop", dpop_window=3_600)
+    senders, memory, limit = verifier._senders, MemoryStore(), verifier.settings.max_token_bytes
+    wall, monotonic = verifier._clock.wall(), verifier._clock.monotonic()
+    token = requests[0].values("authorization")[0].removeprefix("DPoP ")
+    proofs = [request.values("dpop")[0] for request in requests]
+    asked = [senders.to_remember(Proof("jkt", proof, wall)) for proof in proofs]
+    key, scheme = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), parts[0][1]), ec.ECDSA(hashes.SHA256())
+
+    def read(text: str) -> None:
+        _, payload, signature = text.split(".")
+        parse_json(decode_base64url(payload), CLAIMS_DEPTH, CLAIMS_MEMBERS)
+        decode_base64url(signature)
+
+    steps: dict[str, tuple[Callable[[Any], Any], Sequence[Any]]] = {
+        BARE: (bare_request(), parts),
+        "of it ES256, which alone is needed here": (lambda own: key.verify(*own[2], scheme), parts),
+        "the two header lines": (lambda own: read_proven(own, limit), requests),
+        "the token, looked up": (lambda _: verify_at_once(token, verifier._keys, wall, monotonic), parts),
+        "base64url and JSON of the proof": (read, proofs),
+        "is it for this address?": (lambda own: same_target(material.URL, target_of(own, senders.proxies)), requests),
+        "the hash of the token": (lambda _: encode_base64url(sha256(token.encode()).digest()), parts),
+        "is it new?": (lambda own: memory.remember(own, wall), asked),
+        WHOLE: (verifier.verify_request, requests),
+    }
+    return [Entrant(name, step, in_turn(items, SIZE)) for name, (step, items) in steps.items()]
+
+
+def encrypted(algorithm: str, rounds: int) -> list[Entrant]:
+    size = SIZE // 5  # each takes as long as many others
+    inner = material.tokens("RS256", (rounds + WARMING) * size)
+    texts = [sealing.seal(text) for text in inner]
+    parts = [sealed_parts(*pair) for pair in zip(texts, inner, strict=True)]
+    private, scheme = sealing.private_key(), sealing.oaep()
+    steps: dict[str, tuple[Callable[[Any], Any], Sequence[Any]]] = {
+        BARE: (bare_opening(), parts),
+        "of it the RSA decryption": (lambda own: private.decrypt(own[0], scheme), parts),
+        "base64url": (lambda own: [decode_base64url(part) for part in own.split(".")[1:]], texts),
+        "the token inside, as any other": (threads_verifier(algorithm).verify, inner),
+        WHOLE: (threads_verifier(algorithm, decryption_keys=sealing.pem()).verify, texts),
+    }
+    return [Entrant(name, step, in_turn(items, size)) for name, (step, items) in steps.items()]
+
+
 def _bare(algorithm: str, rounds: int) -> Entrant:
     call, prepared = material.reference(algorithm)
     texts = material.tokens(algorithm, (rounds + WARMING) * SIZE)
     return Entrant(BARE, call, in_turn([prepared(text) for text in texts], SIZE))
 
 
-SCENES: Final = {"new": new, "seen": seen, "refused": refused}
+SCENES: Final = {"new": new, "seen": seen, "refused": refused, "proof": proof, "encrypted": encrypted}
 
 
 def lines(scene: str, algorithm: str, rounds: int) -> list[str]:

@@ -253,8 +253,16 @@ def test_the_steps_of_a_token_are_told_beside_the_whole() -> None:
     assert told["the whole token"] > told["the whole token, its signature left out"] > told["JSON"] > 0
 
 
-@pytest.mark.parametrize(("scene", "step"), [("seen", "both clocks"), ("refused", "the error, with its text")])
-def test_so_are_those_of_one_that_is_known_and_of_one_that_is_too_long(scene: str, step: str) -> None:
+@pytest.mark.parametrize(
+    ("scene", "step"),
+    [
+        ("seen", "both clocks"),
+        ("refused", "the error, with its text"),
+        ("proof", "is it new?"),
+        ("encrypted", "the token inside, as any other"),
+    ],
+)
+def test_so_are_those_of_others(scene: str, step: str) -> None:
     done = python("tests.benchmarks.steps", scene, "--rounds", "2")
     told = {line[:46].strip(): float(line.split()[-4]) for line in done.stdout.splitlines()}
     assert done.returncode == 0, done.stderr

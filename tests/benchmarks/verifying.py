@@ -242,12 +242,12 @@ def dpop(scale: Scale) -> Findings:
     findings = Findings()
     seen: Seen
     for seen in ("first", "key", "token"):
-        requests, parts = _proven(seen, scale.items)
+        requests, parts = proven(seen, scale.items)
         supply = in_turn(requests, scale.size)
         verifier = threads_verifier(proof_of_possession="dpop", dpop_window=3_600)
         sides = [
             Entrant(OURS, verifier.verify_request, supply),
-            Entrant(BARE, _bare_request(), in_turn(parts, scale.size)),
+            Entrant(BARE, bare_request(), in_turn(parts, scale.size)),
         ]
         if scale.others and any(peer.package == "auth0-api-python" for peer in peers.installed()):
             sides.append(Entrant("auth0-api-python", _by_auth0(), supply, awaits=True))
@@ -255,7 +255,7 @@ def dpop(scale: Scale) -> Findings:
     return findings
 
 
-def _proven(seen: Seen, count: int) -> tuple[list[Request], list[Any]]:
+def proven(seen: Seen, count: int) -> tuple[list[Request], list[Any]]:
     """Requests, and the bare work in each."""
     split, split_proof = material.reference("RS256")[1], material.reference("ES256")[1]
     requests, parts = [], []
@@ -289,7 +289,7 @@ _CURVE: Final = ec.SECP256R1()
 _SCHEME: Final = ec.ECDSA(hashes.SHA256())
 
 
-def _bare_request() -> Callable[[tuple[tuple[bytes, bytes], bytes, tuple[bytes, bytes]]], None]:
+def bare_request() -> Callable[[tuple[tuple[bytes, bytes], bytes, tuple[bytes, bytes]]], None]:
     verify, _ = material.reference("RS256")
 
     def work(parts: tuple[tuple[bytes, bytes], bytes, tuple[bytes, bytes]]) -> None:
@@ -320,7 +320,7 @@ def encrypted(scale: Scale) -> Findings:
     verifier = threads_verifier(decryption_keys=sealing.pem())
     sides = [
         Entrant(OURS, verifier.verify, supply),
-        Entrant(BARE, _bare_opening(), in_turn([_sealed(*pair) for pair in zip(texts, inner, strict=True)], size)),
+        Entrant(BARE, bare_opening(), in_turn([sealed_parts(*pair) for pair in zip(texts, inner, strict=True)], size)),
     ]
     if scale.others:
         wanted = {peer.package for peer in peers.installed()} & peers.NESTED.keys()
@@ -334,14 +334,14 @@ def encrypted(scale: Scale) -> Findings:
 Sealed = tuple[bytes, bytes, bytes, bytes, tuple[bytes, bytes]]
 
 
-def _sealed(text: str, inner: str) -> Sealed:
+def sealed_parts(text: str, inner: str) -> Sealed:
     """Encrypted key, nonce, ciphertext with its tag, associated data, and what is signed inside."""
     head, *rest = text.split(".")
     key, nonce, content, tag = map(decode_base64url, rest)
     return key, nonce, content + tag, head.encode(), material.reference("RS256")[1](inner)
 
 
-def _bare_opening() -> Callable[[Sealed], None]:
+def bare_opening() -> Callable[[Sealed], None]:
     private, scheme = sealing.private_key(), sealing.oaep()
     verify, _ = material.reference("RS256")
 
