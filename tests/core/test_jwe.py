@@ -649,6 +649,9 @@ def test_a_known_header_is_not_read_again() -> None:
     token = seal(INNER)
     found = read(token, known={head_of(token): ({"alg": "RSA-OAEP-512", "enc": "A256GCM"}, (OTHER,))})
     assert (found.algorithm, found.keys) == ("RSA-OAEP-512", (OTHER,))
+    to = encrypting()
+    to.sealed_heads[head_of(token)] = {"alg": "RSA-OAEP-256", "enc": "A256GCM"}, (OTHER,)
+    assert outcome(token, to) != outcome(token, encrypting()) == token
 
 
 def test_no_more_headers_are_kept_than_there_is_room_for_and_no_long_one() -> None:

@@ -275,6 +275,12 @@ def test_a_token_that_was_proved_at_once_can_be_asked_for_more() -> None:
     assert refused.value.refusal is not None
 
 
+def test_an_encrypted_token_that_is_remembered_is_decided_at_once_and_is_what_was_sent() -> None:
+    own, sealed = Api(SETTINGS["sealed"]), seal(TOKEN)
+    assert own.by_the_flow(request(sealed, proof(sealed)))[2] == sealed
+    assert own.at_once(request(sealed, proof(sealed)))[2] == sealed
+
+
 def test_a_refusal_is_told_on_the_scheme_of_the_proof() -> None:
     _, _, refusal, context = Api(PLAIN).at_once(request("opaque"))
     assert context is None  # it would hold the token
