@@ -21,7 +21,9 @@ from tests.mutation.trial import (
     Mutants,
     Survivor,
     Trial,
+    _in_forks,
     known_survivors,
+    prepare,
     try_out,
     without_prose,
 )
@@ -102,6 +104,15 @@ def test_one_module_is_tried_from_end_to_end(tmp_path: Path) -> None:
     trial.write(tmp_path / "results.json")
     written = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
     assert (written["killed"], written["counts"].keys(), written["survivors"]) == (1.0, {"pem"}, [])
+
+
+def test_a_test_file_that_cannot_be_read_ends_the_trial(tmp_path: Path) -> None:
+    pytest.importorskip("mutmut")
+    prepare(tmp_path, ["known"])
+    tests = ["tests/core/test_pem.py", "tests/core/test_rules.py"]
+    (tmp_path / tests[0]).write_text("no_such_name\n", encoding="utf-8")
+    with pytest.raises(RuntimeError, match="no_such_name"):
+        _in_forks(tmp_path, [], tests, 1)
 
 
 @pytest.mark.parametrize("known", known_survivors(), ids=lambda known: known.before)
