@@ -25,10 +25,11 @@ from jwtgate import (
     permission,
     scope,
 )
-from jwtgate.core.effects import FetchFailed, Moment
+from jwtgate.core.effects import FetchFailed, LoadKeys, Moment
+from jwtgate.core.errors import TokenExpired
 from jwtgate.core.flow import authenticate, authenticate_token
 from jwtgate.core.keys import keys_of
-from tests.making import ABSENT, API, ISSUER, NOW, SECRET, Issuing, base64url, drive, segment, signing_key
+from tests.making import ABSENT, API, ISSUER, MOMENT, NOW, SECRET, Issuing, base64url, drive, segment, signing_key
 from tests.sealing import private_jwk, seal
 
 ISSUING = Issuing()
@@ -348,3 +349,20 @@ def test_an_encrypted_token_is_opened_up_to_the_limit() -> None:
         except AuthError as error:
             found = type(error).__name__
         assert found == outcome
+
+
+def test_an_encrypted_token_that_expires_while_keys_are_waited_for_is_refused() -> None:
+    to = ApiSettings(identifier=API, issuers=[Issuer(ISSUER)], decryption_keys=private_jwk())
+    keys, documents, end = keys_of(to), ISSUING.documents(), int(NOW) + 2_000
+    sealed, another = seal(ISSUING.token(exp=end)), ISSUING.token(exp=end + 9_000)
+    for token in (sealed, another):
+        drive(authenticate_token(token, to, keys), MOMENT, documents)
+    before = Moment(end + to.leeway - 1, MOMENT.monotonic + 1_500)  # the keys are late: this request waits for new ones
+    after = Moment(before.wall + 2, before.monotonic + 2)
+    flow = authenticate_token(sealed, to, keys, moment=before)
+    effect = next(flow)
+    assert isinstance(effect, LoadKeys)
+    drive(effect.keys.load(effect.keys.begin(), before), before, documents)
+    drive(authenticate_token(another, to, keys), before, documents)  # its head is known, with the new keys
+    with pytest.raises(TokenExpired):
+        drive(flow, after, documents)

@@ -671,3 +671,13 @@ def test_what_is_recognised_has_the_type_of_its_header() -> None:
         found = known_to(warmed(PLAIN)).heads.recognise(token, *MOMENT)
         assert found is not None
         assert found.typ == typ
+
+
+@pytest.mark.parametrize("rest", ["A", "Q"])
+@pytest.mark.parametrize("more", ["", "y", "yy", "yyy"])
+def test_a_head_with_an_issuer_in_it_is_no_token(more: str, rest: str) -> None:
+    to = ApiSettings(identifier=API, issuers=[Issuer(ISSUER, jwks=ISSUING.jwks())])
+    good, known = ISSUING.token(header={"iss": ISSUER, "x": more}), keys_of(to)
+    assert outcome(good, to, known)[2] == good
+    text = good.partition(".")[0] + rest
+    assert outcome(text, to, known) == outcome(text, to, keys_of(to))

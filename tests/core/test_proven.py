@@ -299,3 +299,9 @@ def test_lines_are_read_up_to_their_limits(excess: int) -> None:
 @pytest.mark.parametrize(("line", "read"), [("\t b \t", "b"), ("Xb X", "Xb X"), ("\x0b b\xa0", "\x0b b\xa0")])
 def test_white_space_around_a_proof_is_not_part_of_it(line: str, read: str) -> None:
     assert read_proven(request("a", line), 100) == ("a", (read,))
+
+
+def test_header_lines_that_can_be_read_but_once_are_left_to_be_read_as_a_whole() -> None:
+    lines = iter([("authorization", "DPoP a"), ("dpop", "b")])
+    assert read_proven(Request("GET", URL, lines), 100) is None  # type: ignore[arg-type]
+    assert len(list(lines)) == 2

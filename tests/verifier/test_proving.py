@@ -44,11 +44,6 @@ class Elsewhere(Store):
         pass
 
 
-class Here(MemoryStore):
-    async def remember_async(self, proof: RememberProof, now: float) -> Memory:
-        raise RuntimeError("there is nothing to wait for")
-
-
 class Broken(MemoryStore):
     def remember(self, proof: RememberProof, now: float) -> Memory:
         raise RuntimeError("no memory")
@@ -126,7 +121,12 @@ def test_a_store_that_others_share_is_waited_for() -> None:
 
 
 def test_a_memory_of_this_process_is_not_waited_for() -> None:
-    assert Calls(AsyncVerifier, Here()).outcome(request())[1] == TOKEN
+    async def waits(proof: RememberProof, now: float) -> Memory:
+        raise RuntimeError("there is nothing to wait for")
+
+    store = MemoryStore()
+    store.remember_async = waits  # type: ignore[method-assign]
+    assert Calls(AsyncVerifier, store).outcome(request())[1] == TOKEN
 
 
 def test_a_refusal_is_logged_once_where_it_is_raised_and_not_where_it_is_returned(
@@ -156,3 +156,29 @@ def test_a_revoked_token_is_refused_however_well_it_is_proved(kind: Any) -> None
     if revoked is not None:
         asyncio.run(revoked)
     assert calls.outcome(request(token))[0] == "RevokedToken"
+
+
+def test_of_two_credentials_none_is_dropped_before_the_flow_looks() -> None:
+    verifier = Verifier(settings_for(**WITHOUT_NONCES), clock=Clock())
+    pairs = [("authorization", "DPoP a"), ("authorization", "DPoP b"), ("authorization", f"Bearer {BEARER}")]
+    assert isinstance(verifier.outcome(Request("GET", f"{BASE}/private", pairs)), AuthError)
+    assert isinstance(verifier.outcome(Request("GET", f"{BASE}/private", iter(pairs))), AuthError)  # type: ignore[arg-type]
+
+
+def test_a_memory_that_was_made_to_wait_is_waited_for() -> None:
+    class Asking(MemoryStore):
+        """Asks another process too."""
+
+        asked = 0
+
+        async def remember_async(self, proof: RememberProof, now: float) -> Memory:
+            self.asked += 1
+            return await super().remember_async(proof, now)
+
+    async def outcome(store: MemoryStore) -> Any:
+        verifier = AsyncVerifier(settings_for(**WITHOUT_NONCES), clock=Clock(), store=store)
+        return await verifier.outcome(request())
+
+    store = Asking()
+    assert isinstance(asyncio.run(outcome(store)), AccessToken)
+    assert store.asked == 1

@@ -499,11 +499,12 @@ def duration(seconds: float) -> str:
 
 
 def _request(error: Any, here: Circumstances) -> Cause:
-    return Cause.TWO_TOKENS if "," in str(here.sent) else Cause.CREDENTIALS
+    return Cause.TWO_TOKENS if "," in repr(here.sent) else Cause.CREDENTIALS
 
 
 def _malformed(error: Any, here: Circumstances) -> Cause:
-    if here.sent in ("", None):
+    # Whatever was handed in: bytes are not compared with text, which python -bb forbids.
+    if here.sent is None or (isinstance(here.sent, str) and not here.sent):
         return Cause.NOTHING
     if error.part == "signature" and here.sent.endswith("."):
         return Cause.UNSIGNED

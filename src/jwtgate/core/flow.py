@@ -87,23 +87,23 @@ def _wait_for(
         now = yield NOW
     else:
         # Remembered, with keys that are due; or encrypted.
-        remembered = yield from _refresh_beside(token, known, now)
+        remembered, now = yield from _refresh_beside(token, known, now)
         if remembered is not None:
-            return remembered, (yield NOW)
+            return remembered, now
         found, now = yield from _open(token, keys, now, request)
     known.tokens.keep(token, found, now.monotonic)
     return found, now
 
 
-def _refresh_beside(token: str, known: Known, now: Moment) -> Flow[Verified | None]:
+def _refresh_beside(token: str, known: Known, now: Moment) -> Flow[tuple[Verified | None, Moment]]:
     """A token that is remembered, once its issuer has been asked for the keys that are due. None: it is no more."""
     found = known.tokens.get(token, now.wall, now.monotonic)
     load = None if found is None else found.own.refresh_beside(now.monotonic)
-    if load is None:
-        return found
-    yield load
-    later: Moment = yield NOW
-    return known.tokens.get(token, later.wall, later.monotonic)  # another set may have come
+    if load is not None:
+        yield load
+        now = yield NOW
+        found = known.tokens.get(token, now.wall, now.monotonic)  # another set may have come
+    return found, now
 
 
 def _open(token: str, keys: Keyring, now: Moment, request: Request | None) -> Flow[tuple[Verified, Moment]]:

@@ -102,7 +102,7 @@ class Heads:
         first = token.find(".")
         head = token[:first]
         meanings = self._younger.get(head) or self._older.get(head)
-        if meanings is None:
+        if meanings is None or first < 0:
             return None
         last, part = token.rfind("."), "payload"
         try:

@@ -111,6 +111,8 @@ def read_proven(request: Request, max_token_bytes: int) -> tuple[str, tuple[str,
     """
     if type(request) is not Request or type(request.method) is not str or type(request.url) is not str:
         return None
+    if not isinstance(request.headers, list | tuple):
+        return None  # what could be read but once is left to be read as a whole
     try:
         line, proof = _two_lines(request)
     except (TypeError, ValueError):

@@ -110,7 +110,7 @@ def check_flags(settings: object, *names: str) -> None:
 
 
 def check_profile(profile: object) -> None:
-    if profile is not None and profile not in PROFILES:
+    if profile is not None and not (isinstance(profile, str) and profile in PROFILES):
         raise SettingsError("profile", f"must be None or one of {listed(PROFILES)}", profile)
 
 

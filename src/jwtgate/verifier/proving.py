@@ -17,7 +17,7 @@ class Proving(Driver[R]):
 
     def _begin(self) -> None:
         # A store that others share is waited for.
-        here = isinstance(self._store, MemoryStore)
+        here = type(self._store) is MemoryStore  # one of a class of its own may ask elsewhere, too
         way = ShortWayWithProof(self.settings, self._keys, self._senders)
         self._with_proof: ShortWayWithProof | None = way if here else None
 
