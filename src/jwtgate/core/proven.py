@@ -20,16 +20,18 @@ class ShortWayWithProof:
     """The way of nearly every request with a proof, where whatever remembers proofs answers at once.
 
     Each step is one that the flow takes too, in its order and so in its words; only nothing is yielded.
+
+    closed: it never tells anything, and need not be asked.
     """
 
-    __slots__ = ("_closed", "_keys", "_senders", "_settings")
+    __slots__ = ("_keys", "_senders", "_settings", "closed")
 
     def __init__(self, settings: ApiSettings, keys: Keyring, senders: Senders) -> None:
         self._settings: ApiSettings = settings
         self._keys: Keyring = keys
         self._senders: Senders = senders
         # What a resolver is to be asked about would be parsed twice.
-        self._closed: bool = senders.proofs is None or settings.resolver is not None
+        self.closed: bool = senders.proofs is None or settings.resolver is not None
 
     def __call__(
         self, request: Request, wall: float, monotonic: float, remember: Callable[[RememberProof], Memory]
@@ -39,7 +41,7 @@ class ShortWayWithProof:
         wall, monotonic: the time, as in a `Moment`; remember: is asked last whether the proof is new, and may raise
         StoreUnavailable. Raises an AuthError, which knows what the client is told.
         """
-        sent = None if self._closed else read_proven(request, self._settings.max_token_bytes)
+        sent = None if self.closed else read_proven(request, self._settings.max_token_bytes)
         if sent is None:
             return None
         token, values = sent

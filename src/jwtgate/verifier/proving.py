@@ -19,7 +19,7 @@ class Proving(Driver[R]):
         # A store that others share is waited for.
         here = type(self._store) is MemoryStore  # one of a class of its own may ask elsewhere, too
         way = ShortWayWithProof(self.settings, self._keys, self._senders)
-        self._with_proof: ShortWayWithProof | None = way if here else None
+        self._with_proof: ShortWayWithProof | None = way if here and not way.closed else None
 
     def _outcome_at_once(self, request: Request) -> Outcome | None:
         """As `outcome`, if that can be told at once. None says nothing."""
