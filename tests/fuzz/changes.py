@@ -50,8 +50,19 @@ def change(data: bytes, random: Random) -> bytes:
     pieces: Pieces = _PIECE.findall(data) or [b""]
     for _ in range(random.choice((1, 1, 1, 2, 4))):
         # Cut each time: repeats of repeats would fill the memory.
-        pieces = random.choice(CHANGES)(pieces, random)[:LONGEST] or [b""]
-    return b"".join(pieces)[:LONGEST]
+        pieces = _cut(random.choice(CHANGES)(pieces, random))
+    return b"".join(pieces)
+
+
+def _cut(pieces: Pieces) -> Pieces:
+    """As many of them as have LONGEST octets together."""
+    kept, room = [], LONGEST
+    for piece in pieces[:LONGEST]:
+        kept.append(piece[:room])
+        room -= len(piece)
+        if room <= 0:
+            break
+    return kept or [b""]
 
 
 def _place(pieces: Pieces, random: Random) -> int:

@@ -7,6 +7,7 @@ be: another error than ours, a wait of more than 50 ms, or an acceptance that so
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -17,6 +18,7 @@ from zlib import crc32
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from jwtgate import AccessToken, ApiSettings, AuthError, Issuer, Request
+from jwtgate.core.compact import decode_base64url
 from jwtgate.core.decryption_keys import DecryptionKey
 from jwtgate.core.dpop import DpopRules, Proof, check_proof
 from jwtgate.core.effects import Moment
@@ -81,30 +83,30 @@ def answered(call: Callable[[], AccessToken]) -> AccessToken | AuthError:
     return in_time(answer)
 
 
-def check_refusal(error: AuthError, secret: str) -> None:
-    """Its texts are printable ASCII, bounded, and hold no part of the secret. Raises Finding."""
+def check_refusal(error: AuthError, secret: str, beside: str = "") -> None:
+    """Its texts are printable ASCII, bounded, and hold no part of the secret but what stands beside. Raises Finding."""
     refusal = error.refusal
     if refusal is None:
         raise Finding("a refusal that does not know what the client is told")
     insist(error.status in (400, 401, 503), f"status {error.status}")
     for text in (str(error), refusal.body.decode("ascii"), *(part for line in refusal.headers for part in line)):
-        check_said(text, secret)
+        check_said(text, secret, beside)
 
 
-def check_said(text: str, secret: str) -> None:
+def check_said(text: str, secret: str, beside: str = "") -> None:
     """A text for a log or a header: printable ASCII, bounded, without any part of the secret. Raises Finding."""
     insist(text.isascii() and text.isprintable() and len(text) < 4_000, f"a text that is not fit: {text!r}")
-    insist(not holds_part(text, secret), f"a text with the secret in it: {text!r}")
+    insist(not holds_part(text, secret, beside), f"a text with the secret in it: {text!r}")
 
 
-def holds_part(text: str, secret: str) -> bool:
+def holds_part(text: str, secret: str, beside: str = "") -> bool:
     """Do 48 characters of the secret's beginning or end stand in this text, or perhaps but 24?
 
-    Those of few letters do not tell.
+    Those of few letters do not tell, nor do those that stand beside it too.
     """
     told = f"{secret[: 20 * LEAST]}{secret[-2 * LEAST :]}"
     parts = [told[at : at + LEAST] for at in range(0, len(told) - LEAST + 1, LEAST)]
-    return any(part in text and len(set(part)) > LEAST // 4 for part in parts)
+    return any(part in text and len(set(part)) > LEAST // 4 and part not in beside for part in parts)
 
 
 def name_of(outcome: AccessToken | AuthError) -> str:
@@ -142,6 +144,22 @@ def _private(algorithm: str) -> Any:
     return SECRET if algorithm == "HS256" else signing_key(KIND_OF[algorithm]).private
 
 
+def contents(*tokens: str) -> str:
+    """What the segments encode: whoever writes a token may repeat a part of it in a claim, and claims are told."""
+    text = "\n".join(_decoded(segment) for token in tokens for segment in token.split("."))
+    return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)
+
+
+def _decoded(segment: str) -> str:
+    try:
+        return decode_base64url(segment).decode("latin-1")
+    except ValueError:
+        return ""
+
+
+_ESCAPED: Final = re.compile(r"\\u([0-9A-Fa-f]{4})")
+
+
 def token(data: bytes) -> str:
     """A bare token, verified; and one of eight is explained, which takes three times as long."""
     raw = written_token(data)
@@ -149,7 +167,7 @@ def token(data: bytes) -> str:
     if isinstance(outcome, AccessToken):
         opinions.token(raw, outcome)
     else:
-        check_refusal(outcome, raw)
+        check_refusal(outcome, raw, contents(raw))
     if crc32(data) % 8 == 0:
         check_explained(raw, outcome)
     return name_of(outcome)
@@ -167,7 +185,7 @@ def check_explained(raw: str, outcome: AccessToken | AuthError) -> None:
     insist(refused == name_of(outcome), f"explained as {refused}, verified as {name_of(outcome)}")
     insist(text.isascii() and text.isprintable(), "an explanation that is not fit for a log")
     signature = raw.rpartition(".")[2]
-    insist(not holds_part(text, signature), "an explanation with the signature in it")
+    insist(not holds_part(text, signature, contents(raw)), "an explanation with the signature in it")
 
 
 # --------------------------------------------------------------------------------------------------- encrypted tokens
@@ -204,8 +222,8 @@ def encrypted(data: bytes) -> str:
         opinions.token(inner, outcome)
         insist(outcome.raw == raw, "another token than the one that was sent")
     else:
-        check_refusal(outcome, raw)
-        check_refusal(outcome, inner)
+        for secret in (raw, inner):
+            check_refusal(outcome, secret, contents(raw, inner))
     return name_of(outcome)
 
 
@@ -348,7 +366,7 @@ def proof(data: bytes) -> str:
     if isinstance(outcome, Proof):
         opinions.proof(values, outcome, method=METHOD, url=TARGET, token=BOUND)
     else:
-        check_said(str(outcome), values[0])
+        check_said(str(outcome), values[0], contents(values[0]))
     # A head that is known is not read again, which must make no difference.
     insist(_alike(outcome, _proved(values, LASTING)), "another answer where the head is known")
     with_nonces = _proved(values, _dpop_rules(NONCES))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -77,6 +78,17 @@ def test_there_are_seeds_for_every_target_and_they_are_small() -> None:
 def test_a_change_can_be_made_to_anything(one: Callable[[list[bytes], Random], list[bytes]]) -> None:
     for pieces in ([b""], [b"{"], [b"{", b'"a"', b":", b"1", b"}"]):
         assert any(one(pieces, Random(seed)) != pieces for seed in range(50)) or pieces in ([b""], [b"{"])
+
+
+def test_what_is_changed_again_and_again_stays_small() -> None:
+    """A fuzzer that fills the memory by itself stops with a finding that is none."""
+    tracemalloc.start()
+    try:
+        for seed in range(200):
+            assert len(change(b"x" * LONGEST, Random(seed))) <= LONGEST
+        assert tracemalloc.get_traced_memory()[1] < 4_000_000
+    finally:
+        tracemalloc.stop()
 
 
 # --- what would be a finding --------------------------------------------------------------------------------
