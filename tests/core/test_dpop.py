@@ -21,7 +21,8 @@ from jwtgate.core.dpop import (
     DpopRules,
     Proof,
     ProofKeys,
-    _read_plain,
+    _read_body,
+    _read_head,
     check_proof,
 )
 from jwtgate.core.errors import InvalidProof, NonceRequired
@@ -111,9 +112,8 @@ def test_a_proof_is_checked_in_the_same_way_when_its_key_is_known() -> None:
 
 
 def test_a_proof_with_nothing_beside_is_read_at_a_glance() -> None:
-    sent = proof()
-    head, payload, signature = sent.split(".")
-    assert _read_plain(head, payload, signature) == (header(), claims(), decode_base64url(signature))
+    head, payload, signature = proof().split(".")
+    assert (_read_head(head), _read_body(payload, signature)) == (header(), (claims(), decode_base64url(signature)))
     for odd in (
         {"kid": "k"},
         {"typ": "JWT"},
@@ -123,16 +123,39 @@ def test_a_proof_with_nothing_beside_is_read_at_a_glance() -> None:
         {"alg": ABSENT, "kid": "k"},
         {"alg": 7},
     ):
-        assert _read_plain(segment(header(**odd)), payload, signature) is None
-    for parts in (("", payload, signature), (head, "", signature), (head, segment([]), signature), (head, payload, "")):
-        assert _read_plain(*parts) is None
+        assert _read_head(segment(header(**odd))) is None
+    assert (_read_head(""), _read_head(segment([]))) == (None, None)
+    for body in (("", signature), (segment([]), signature), (payload, ""), (payload, "="), (payload, f"{signature}.x")):
+        assert _read_body(*body) is None
 
 
-def test_of_a_known_key_too_a_proof_has_three_segments() -> None:
-    known, sent = rules(), proof()
-    check(sent, of=known)
-    assert part(sent.rpartition(".")[0], of=known) == "signature"
-    assert [part(text, of=known) for text in (sent.partition(".")[0], f"{sent}.x", f"{sent}=")] == ["proof"] * 3
+HEAD, BODY, SIGNATURE = proof().split(".")
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        HEAD,
+        f"{HEAD}.{BODY}",
+        f"{HEAD}.{BODY}.",
+        f"{HEAD}.{BODY}.{SIGNATURE}=",
+        f"{HEAD}.{BODY}.{SIGNATURE}.x",
+        f"{HEAD}.{BODY}=.{SIGNATURE}",
+        f"{HEAD}..{SIGNATURE}",
+        f"{HEAD}.{segment([])}.{SIGNATURE}",
+        f"{HEAD}.{segment({})}.{SIGNATURE}",
+        f"{HEAD}.{BODY}.{base64url(bytes(64))}",
+    ],
+)
+def test_what_is_wrong_with_a_proof_is_told_in_the_same_words_when_its_key_is_known(broken: str) -> None:
+    known, words = rules(), []
+    check(proof(), of=known)
+    assert known.keys.get(HEAD) is not None
+    for of in (rules(), known):
+        with pytest.raises(InvalidProof) as refused:
+            check(broken, of=of)
+        words.append(str(refused.value))
+    assert words[0] == words[1]
 
 
 def test_the_key_of_a_proof_that_held_is_kept_under_its_head() -> None:
