@@ -90,7 +90,7 @@ def _wait_for(
         remembered, now = yield from _refresh_beside(token, known, now)
         if remembered is not None:
             return remembered, now
-        found, now = yield from _open(token, keys, now, request)
+        found, now = yield from _open(token, keys, request)
     known.tokens.keep(token, found, now.monotonic)
     return found, now
 
@@ -106,11 +106,10 @@ def _refresh_beside(token: str, known: Known, now: Moment) -> Flow[tuple[Verifie
     return found, now
 
 
-def _open(token: str, keys: Keyring, now: Moment, request: Request | None) -> Flow[tuple[Verified, Moment]]:
+def _open(token: str, keys: Keyring, request: Request | None) -> Flow[tuple[Verified, Moment]]:
     """The token within an encrypted one; any other token itself."""
     inner, encrypted = yield from unwrap(token, keys.settings)
-    if encrypted is None or encrypted.asks:
-        now = yield NOW  # something was waited for
+    now: Moment = yield NOW  # somebody else may have been asked for the key
     found = known_to(keys).heads.recognise(inner, now.wall, now.monotonic)
     if found is None:
         found = yield from go_the_long_way(parse(inner, keys.settings.max_token_bytes), keys, request)

@@ -51,7 +51,7 @@ class Encrypted:
     """A well-formed compact JWE that nobody has opened yet.
 
     head: its header as it was sent; kid: as that says.
-    keys: those that may open it, in the order in which they are tried; asks: whether somebody else keeps one of them.
+    keys: those that may open it, in the order in which they are tried.
     replicated: the claims that its header shows, which nobody has verified.
     """
 
@@ -82,10 +82,6 @@ class Encrypted:
         self._encrypted_key = _octets(second, "encrypted key")
         self._iv = _of_size(third, "initialization vector", IV_BYTES)
         self._sealed = _octets(fourth, "ciphertext") + _of_size(fifth, "authentication tag", TAG_BYTES)
-
-    @property
-    def asks(self) -> bool:
-        return any(key.ask is not None for key in self.keys)
 
     @property
     def replicated(self) -> dict[str, Any]:
