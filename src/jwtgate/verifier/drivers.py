@@ -74,10 +74,7 @@ class Verifier(Proving[Cut]):
 
     def verify_request(self, request: Request) -> AccessToken:
         """Who is calling. Raises an AuthError."""
-        known = self._request_at_once(request)
-        if known is not None:
-            return known
-        return self._told(authenticate(request, self.settings, self._keys, self._senders, self._moment()))
+        return _raised(self.outcome(request))
 
     def outcome(self, request: Request) -> Outcome:
         """As `verify_request`, but a refusal is returned and not logged: a gate may let the request through."""
@@ -321,10 +318,7 @@ class AsyncVerifier(Proving["asyncio.Task[None]"]):
 
     async def verify_request(self, request: Request) -> AccessToken:
         """Who is calling. Raises an AuthError."""
-        known = self._request_at_once(request)
-        if known is not None:
-            return known
-        return await self._told(authenticate(request, self.settings, self._keys, self._senders, self._moment()))
+        return _raised(await self.outcome(request))
 
     async def outcome(self, request: Request) -> Outcome:
         """As `verify_request`, but a refusal is returned and not logged: a gate may let the request through."""
@@ -546,6 +540,14 @@ class AsyncVerifier(Proving["asyncio.Task[None]"]):
             return self._undecrypted(error)
         except Exception as error:
             raise self._failed_to_decrypt(error) from error
+
+
+def _raised(outcome: Outcome) -> AccessToken:
+    """The token; a refusal is raised, and is then in the log."""
+    if isinstance(outcome, AuthError):
+        log_refusal(outcome)
+        raise outcome
+    return outcome
 
 
 async def _client() -> Any:

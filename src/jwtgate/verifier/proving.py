@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from ..core.access import AccessToken
 from ..core.effects import Memory, RememberProof
 from ..core.errors import AuthError
 from ..core.proven import ShortWayWithProof
 from ..core.request import Request
 from ..stores import MemoryStore
 from .driver import Driver, Outcome, R
-from .watching import log_refusal
 
 
 class Proving(Driver[R]):
@@ -34,14 +32,6 @@ class Proving(Driver[R]):
         if found is not None:
             self._count_accepted()
         return found
-
-    def _request_at_once(self, request: Request) -> AccessToken | None:
-        """As `verify_request`, if that can be told at once. None says nothing. Raises an AuthError."""
-        outcome = self._outcome_at_once(request)
-        if isinstance(outcome, AuthError):
-            log_refusal(outcome)
-            raise outcome
-        return outcome
 
     def _remember_at_once(self, effect: RememberProof) -> Memory:
         try:
