@@ -1,4 +1,4 @@
-"""A WSGI app for gunicorn: it says which process answers, and takes a caller's own token out of use when told to."""
+"""An app of either kind: it says which process answers, and takes a caller's own token out of use when told to."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable
 from wsgiref.types import StartResponse, WSGIEnvironment
 
-from jwtgate import AccessToken, ApiSettings, Issuer, Verifier
+from jwtgate import AccessToken, ApiSettings, AsyncVerifier, Issuer, Verifier, asgi
 from jwtgate.wsgi import JwtGateMiddleware
 from tests.making import API, ISSUER
 
@@ -18,6 +18,7 @@ settings = ApiSettings(
     **json.loads(os.environ["REPLAY_APP_SETTINGS"]),
 )
 verifier = Verifier(settings)
+async_verifier = AsyncVerifier(settings)
 
 
 def respond(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -29,3 +30,13 @@ def respond(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable
 
 
 app = JwtGateMiddleware(respond, settings, verifier=verifier)
+
+
+async def respond_async(scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
+    if scope["path"] == "/revoke":
+        await async_verifier.revoke(scope["jwtgate.token"])
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
+    await send({"type": "http.response.body", "body": str(os.getpid()).encode()})
+
+
+asgi_app = asgi.JwtGateMiddleware(respond_async, settings, verifier=async_verifier)

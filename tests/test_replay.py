@@ -249,25 +249,25 @@ def test_a_store_that_cannot_be_read_for_longer_means_serve_or_refuse(
         drive.close(verifier)
 
 
-# ------------------------------------------------------------------------------------------------- a real gunicorn
+# ---------------------------------------------------------------------------------- real servers of several processes
 
 WORKERS = 4
+GUNICORN = f"gunicorn -w {WORKERS} --bind fd://{{fd}} --log-level warning tests.replay_app:app"
+UVICORN = f"uvicorn --workers {WORKERS} --fd {{fd}} --log-level warning tests.replay_app:asgi_app"
 
 
 @pytest.fixture
-def gunicorn(tmp_path: Path) -> Callable[..., contextlib.AbstractContextManager[int]]:
-    """Starts it; gives the port."""
+def serve(tmp_path: Path) -> Callable[[str], contextlib.AbstractContextManager[int]]:
+    """Starts a server by its command; gives the port."""
     keys = tmp_path / "keys.json"
     keys.write_text(json.dumps(ISSUING.jwks(ISSUING.key().jwk())))
 
-    def start(options: str, **more: Any) -> contextlib.AbstractContextManager[int]:
+    def start(command: str) -> contextlib.AbstractContextManager[int]:
         environment = {
-            "WEB_CONCURRENCY": str(WORKERS),
             "TMPDIR": str(tmp_path),
             "REPLAY_APP_KEYS": str(keys),
-            "REPLAY_APP_SETTINGS": json.dumps({"public_url": API.rstrip("/"), "revocation_delay": 0.5, **more}),
+            "REPLAY_APP_SETTINGS": json.dumps({"public_url": API.rstrip("/"), "revocation_delay": 0.5}),
         }
-        command = f"gunicorn --bind fd://{{fd}} --log-level warning {options} tests.replay_app:app"
         return started(command, tmp_path, environment, b"GET / HTTP/1.1")
 
     return start
@@ -284,8 +284,17 @@ def ask(port: int, headers: dict[str, str], path: str = "/messages") -> tuple[in
         line.close()
 
 
-@pytest.mark.parametrize("options", ["", "--preload", "--worker-class gthread --threads 4"])
-def test_four_workers_of_gunicorn_accept_a_proof_once_and_no_revoked_token(gunicorn: Any, options: str) -> None:
+@pytest.mark.parametrize(
+    "command",
+    [
+        GUNICORN,
+        f"{GUNICORN} --preload",
+        f"{GUNICORN} --worker-class gthread --threads 4",
+        UVICORN,
+    ],
+    ids=["gunicorn", "preload", "gthread", "uvicorn"],
+)
+def test_four_workers_accept_a_proof_once_and_no_revoked_token(serve: Any, command: str) -> None:
     now = int(time.time())
     holder = Holder()
     token = bound(holder, iat=now - 60, exp=now + 600, jti="one")
@@ -295,7 +304,7 @@ def test_four_workers_of_gunicorn_accept_a_proof_once_and_no_revoked_token(gunic
         return holder.headers("GET", f"{API}{path}", of)
 
     # Nothing is set: that there are several workers is enough.
-    with gunicorn(options) as port, ThreadPoolExecutor(16) as pool:
+    with serve(command) as port, ThreadPoolExecutor(16) as pool:
         for _ in range(3):
             sent = headers()
             statuses = Counter(status for status, _ in pool.map(lambda _: ask(port, sent), range(64)))  # noqa: B023

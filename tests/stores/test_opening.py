@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -132,6 +134,34 @@ def test_several_workers_share_a_file_of_this_user_and_this_api(temporary: Path)
     assert oct(Path(one.path).stat().st_mode & 0o777) == "0o600"
     one.close()
     other.close()
+
+
+def test_a_process_of_gunicorn_is_one_of_several(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gunicorn.arbiter", ModuleType("gunicorn.arbiter"))
+    assert isinstance(open_store(None, identifier=API, environ={}), SqliteStore)
+    assert isinstance(open_store("memory://", identifier=API, environ={}), MemoryStore)
+
+
+def kind_of_default(said: Any) -> None:
+    said.put(type(open_store(None, identifier=API, environ={})).__name__)
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_a_process_that_another_one_started_is_one_of_several(temporary: Path, method: str) -> None:
+    context: Any = multiprocessing.get_context(method)
+    said = context.SimpleQueue()
+    process = context.Process(target=kind_of_default, args=(said,))
+    process.start()
+    process.join(60)
+    assert said.get() == "SqliteStore"
+
+
+def test_where_nobody_uses_multiprocessing_nobody_imports_it() -> None:
+    command = (
+        "import sys; from jwtgate.stores import open_store; store = open_store(None, identifier='urn:a', environ={});"
+        "print(type(store).__name__, 'multiprocessing' in sys.modules)"
+    )
+    assert subprocess.check_output([sys.executable, "-c", command], text=True) == "MemoryStore False\n"
 
 
 def test_the_environment_of_the_process_is_asked(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:

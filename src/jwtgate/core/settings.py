@@ -192,7 +192,7 @@ class ApiSettings:
     dpop_nonce_key: at least 32 bytes; proofs must then carry a nonce that a process with this key supplied.
     dpop_nonce_lifetime: seconds that such a nonce is good for, at least.
     store: where seen proofs and revoked tokens are remembered: "memory://", "sqlite:///path" or "redis://…". None is
-        memory; where several workers are announced (`WEB_CONCURRENCY`), a file of this host.
+        memory; where this is one of several processes by all that shows, a file of this host.
     revocation_delay: seconds until a revocation counts in the other processes.
     revocation_outage: where the store cannot be read for longer than that: "serve" tokens that are not known as
         revoked, or "refuse" all with 503.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from collections.abc import Mapping, Sequence
 
 from ..core.errors import SettingsError
@@ -16,15 +17,15 @@ MEMORY, SQLITE, REDIS = ("memory",), ("sqlite",), ("redis", "rediss", "unix")
 def open_store(url: str | None, *, identifier: str | Sequence[str], environ: Mapping[str, str] | None = None) -> Store:
     """The store of a URL: `memory://`, `sqlite:///path`, or `redis://…` (`rediss://…`, `unix://…`).
 
-    None: memory, or, where `WEB_CONCURRENCY` announces several workers, a file of this user on this host.
+    None: memory, or, where this is one of several processes by all that shows (`several_processes`), a file of this
+    user on this host.
     identifier: of the API; APIs that share a store do not see each other's proofs and revocations.
     environ: `os.environ` unless given.
 
     Raises SettingsError for what could never work. That a store does not answer now is no such thing.
     """
     if url is None:
-        announced = (os.environ if environ is None else environ).get("WEB_CONCURRENCY", "")
-        several = announced.isascii() and announced.isdigit() and int(announced) > 1
+        several = several_processes(os.environ if environ is None else environ)
         return _of_this_host(identifier) if several else MemoryStore()
     scheme, mark, rest = url.partition("://")
     if mark and scheme in MEMORY and not rest:
@@ -41,6 +42,20 @@ def open_store(url: str | None, *, identifier: str | Sequence[str], environ: Map
         return RedisStore(url, identifier)
     # Without the URL: it may hold a password.
     raise SettingsError("store", "must be memory://, sqlite:///path or redis://host", scheme if mark else None)
+
+
+def several_processes(environ: Mapping[str, str]) -> bool:
+    """Do several serve this API, by what can be seen from one of them?
+
+    `WEB_CONCURRENCY` is above 1; or this is a process of gunicorn, whose number of workers changes while it runs; or
+    one that another Python process started with `multiprocessing`, as uvicorn starts its workers. Where none of this
+    holds there may still be several: then the setting must say so.
+    """
+    announced = environ.get("WEB_CONCURRENCY", "")
+    if (announced.isascii() and announced.isdigit() and int(announced) > 1) or "gunicorn.arbiter" in sys.modules:
+        return True
+    started_by = sys.modules.get("multiprocessing.process")  # not imported here: where it is not, nobody used it
+    return started_by is not None and started_by.parent_process() is not None
 
 
 def _of_this_host(identifier: str | Sequence[str]) -> Store:
