@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import threading
 import time
 import traceback
 import weakref
@@ -116,6 +117,17 @@ def test_a_server_that_hangs_costs_the_first_a_second_and_the_others_nothing(
     redis_server.thaw()
     # It may have been remembered while nobody waited any more: it is not accepted twice, in any case.
     assert eventually(lambda: drive.remember(store, proof("3"))) == "new"
+
+
+@both
+def test_an_answer_is_waited_for_as_long_as_the_url_says(redis_server: RedisServer, drive: Drive) -> None:
+    store = RedisStore(f"{redis_server.url}?socket_timeout={PATIENCE}")
+    redis_server.freeze()
+    thaw = threading.Timer(2 * SECONDS + 0.3, redis_server.thaw)  # not with what holds by default
+    thaw.start()
+    assert drive.remember(store, proof()) == "new"
+    thaw.join()
+    store.close()
 
 
 @both

@@ -24,8 +24,7 @@ from .forking import Forking
 from .proofs import MOST_PROOFS, SeenProofs
 from .store import PAGE, Changes, Store, namespace_of
 
-SECONDS: Final = 1.0  # for a connection; for an answer; for a connection of the pool to be free
-TOTAL_SECONDS: Final = 2.0  # for all of that, in a task
+SECONDS: Final = 1.0  # for a connection; for an answer; for a connection of the pool to be free; unless the URL says
 REST_SECONDS: Final = 1.0  # after it has not answered in time, in which it is not asked
 CONNECTIONS: Final = 64  # for threads, and for each event loop
 APART: Final = 30.0  # seconds that the clocks of two hosts may differ: a proof is remembered for so much longer
@@ -54,7 +53,7 @@ class RedisStore(Store, Forking):
         super().__init__()
         self.place: str = _place(url)
         self._url = url
-        _client(redis, url)  # what could never work fails here
+        self._patience = _patience(_client(redis, url))  # what could never work fails here
         prefix = b"jwtgate:" + namespace_of(identifier).hex().encode()
         # No hash tag in it: in a cluster, proofs are spread over all nodes. Each command names one key.
         self._proofs = prefix + b":proof:"
@@ -88,7 +87,7 @@ class RedisStore(Store, Forking):
         if answer != "new":
             return answer
         with self._forgetting(proof), self._asking():
-            async with asyncio.timeout(TOTAL_SECONDS):
+            async with asyncio.timeout(self._patience):
                 client = await self._tasks()
                 return _answer(await client.set(*self._entry(proof), nx=True, px=_lifetime(proof, now)))
 
@@ -113,7 +112,7 @@ class RedisStore(Store, Forking):
 
     async def revoke_async(self, revocation: Revocation, now: float) -> None:
         with self._asking():
-            async with asyncio.timeout(TOTAL_SECONDS):
+            async with asyncio.timeout(self._patience):
                 client = await self._tasks()
                 oldest = await client.xrange(self._revocations, count=TRIMMED)
                 least = _first_alive(oldest, now)
@@ -228,6 +227,13 @@ def _client(library: Any, url: str) -> Any:
     except (ValueError, TypeError, redis.RedisError):
         raise SettingsError("store", MALFORMED) from None
     return library.Redis.from_pool(pool)
+
+
+def _patience(client: Any) -> float:
+    """Seconds for all of it, in a task: for the longest of its parts, and as much again for the others."""
+    pool = client.connection_pool
+    limits = pool.connection_kwargs
+    return 2 * float(max(pool.timeout, limits["socket_timeout"], limits["socket_connect_timeout"]))
 
 
 def _place(url: str) -> str:
