@@ -22,7 +22,7 @@ from jwtgate.core.dpop import (
     Proof,
     ProofKeys,
     _read_body,
-    _read_head,
+    _read_plain,
     check_proof,
 )
 from jwtgate.core.errors import InvalidProof, NonceRequired
@@ -40,6 +40,7 @@ from tests.making import (
     octets_of,
     public_members,
     segment,
+    sign,
     signing_key,
 )
 
@@ -113,7 +114,7 @@ def test_a_proof_is_checked_in_the_same_way_when_its_key_is_known() -> None:
 
 def test_a_proof_with_nothing_beside_is_read_at_a_glance() -> None:
     head, payload, signature = proof().split(".")
-    assert (_read_head(head), _read_body(payload, signature)) == (header(), (claims(), decode_base64url(signature)))
+    assert _read_plain(head, payload, signature) == (header(), claims(), decode_base64url(signature))
     for odd in (
         {"kid": "k"},
         {"typ": "JWT"},
@@ -123,10 +124,11 @@ def test_a_proof_with_nothing_beside_is_read_at_a_glance() -> None:
         {"alg": ABSENT, "kid": "k"},
         {"alg": 7},
     ):
-        assert _read_head(segment(header(**odd))) is None
-    assert (_read_head(""), _read_head(segment([]))) == (None, None)
+        assert _read_plain(segment(header(**odd)), payload, signature) is None
+    assert [_read_plain(odd, payload, signature) for odd in ("", segment([]))] == [None, None]
     for body in (("", signature), (segment([]), signature), (payload, ""), (payload, "="), (payload, f"{signature}.x")):
         assert _read_body(*body) is None
+        assert _read_plain(head, *body) is None
 
 
 HEAD, BODY, SIGNATURE = proof().split(".")
@@ -164,6 +166,18 @@ def test_the_key_of_a_proof_that_held_is_kept_under_its_head() -> None:
     kept = known.keys.get(sent.partition(".")[0])
     assert kept is not None
     assert (kept.thumbprint, kept.algorithm) == (JKT, "ES256")
+
+
+def test_a_head_that_is_known_is_not_read_again() -> None:
+    known = rules()
+    check(proof(), of=known)
+    key = known.keys.get(HEAD)
+    assert key is not None
+    known.keys.keep("nothing-that-could-be-read", key)
+    signing_input = f"nothing-that-could-be-read.{BODY}"
+    sent = f"{signing_input}.{base64url(sign('ES256', KEY.private, signing_input.encode()))}"
+    assert check(sent, of=known).jkt == JKT
+    assert part(sent) == "proof"
 
 
 @pytest.mark.parametrize(

@@ -107,14 +107,13 @@ def check_proof(
     proof = _only(values)  # 1
     head, _, body = proof.partition(".")
     payload, _, last = body.partition(".")
-    key, read = rules.keys.get(head), _read_body(payload, last)
+    key = rules.keys.get(head)
     if key is None:
-        plain = None if read is None else _read_head(head)
-        header, claims, signature = _read(proof) if plain is None or read is None else (plain, *read)  # 2
+        header, claims, signature = _read_plain(head, payload, last) or _read(proof)  # 2
         jti, issued = _check_form(claims)  # 3
         key = _read_key(header, rules.algorithms)  # 4, 5, 7
     else:
-        claims, signature = _read(proof)[1:] if read is None else read  # 2
+        claims, signature = _read_body(payload, last) or _read(proof)[1:]  # 2
         jti, issued = _check_form(claims)  # 3
     try:
         key.check(proof[: len(head) + 1 + len(payload)].encode("ascii"), signature)  # 6
@@ -153,14 +152,19 @@ def _only(values: Sequence[str]) -> str:
 Parts = tuple[Object, Object, bytes]  # header, claims, signature
 
 
-def _read_head(head: str) -> Object | None:
-    """A header that has what it must have and nothing beside: there is nothing else to be looked at in it."""
+def _read_plain(head: str, payload: str, last: str) -> Parts | None:
+    """As `_read`, of the three segments of a proof whose header has what it must have and nothing beside.
+
+    In such a one there is nothing else to be looked at. None says nothing: the long way tells what is wrong, if it is.
+    """
     try:
         header = parse_json(decode_base64url(head), HEADER_DEPTH, HEADER_MEMBERS)
     except ValueError:
         return None
-    plain = type(header) is dict and len(header) == 3 and "jwk" in header and header.get("typ") == "dpop+jwt"
-    return header if plain and type(header.get("alg")) is str else None
+    if type(header) is not dict or len(header) != 3 or "jwk" not in header or header.get("typ") != "dpop+jwt":
+        return None
+    body = _read_body(payload, last)
+    return None if body is None or type(header.get("alg")) is not str else (header, *body)
 
 
 def _read(proof: str) -> Parts:
@@ -195,7 +199,7 @@ def _read_key(header: Object, algorithms: frozenset[str]) -> VerificationKey:
 
 
 def _read_body(payload: str, last: str) -> tuple[Object, bytes] | None:
-    """None says nothing: the long way tells what is wrong."""
+    """Claims and signature. None says nothing: the long way tells what is wrong."""
     try:
         claims = parse_json(decode_base64url(payload), CLAIMS_DEPTH, CLAIMS_MEMBERS)
         signature = decode_base64url(last)
