@@ -70,7 +70,7 @@ def new(algorithm: str, rounds: int) -> list[Entrant]:
         "base64url of payload and signature": (lambda own: (decode_base64url(own[1]), decode_base64url(own[2])), parts),
         "JSON": (lambda own: parse_json(own, CLAIMS_DEPTH, CLAIMS_MEMBERS), octets),
         "claims": (lambda own: meaning.sound(own, now), claims),
-        "the head, looked up": (lambda text: heads._younger.get(text[: text.find(".")]), texts),
+        "the head, looked up": (lambda text: heads._recent.get(text[: text.find(".")]), texts),
         "what is made of it": (
             lambda own: AccessToken(own, meaning.own.policy, verifier.settings, now, own.raw),
             known,
@@ -83,7 +83,7 @@ def new(algorithm: str, rounds: int) -> list[Entrant]:
 
 
 def _meaning(keys: Keyring) -> Meaning:
-    meanings = next(iter(known_to(keys).heads._younger.values()))
+    meanings = next(iter(known_to(keys).heads._recent._younger.values()))
     return meanings[material.ISSUER]
 
 

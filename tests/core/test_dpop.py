@@ -15,19 +15,27 @@ from hypothesis import strategies as st
 
 from jwtgate.core.compact import decode_base64url
 from jwtgate.core.dpop import (
-    HEAD_SIZE,
     NAME_BYTES,
     PROOF_SIZE,
     DpopRules,
     Proof,
-    ProofKeys,
     _read_body,
     _read_plain,
     check_proof,
 )
 from jwtgate.core.errors import InvalidProof, NonceRequired
-from jwtgate.core.jwk import ASYMMETRIC, PROOF_RSA_BITS, UnusableKey, _plain_key, read_jwk, read_proof_key, thumbprint
+from jwtgate.core.jwk import (
+    ASYMMETRIC,
+    PROOF_RSA_BITS,
+    UnusableKey,
+    VerificationKey,
+    _plain_key,
+    read_jwk,
+    read_proof_key,
+    thumbprint,
+)
 from jwtgate.core.nonces import Nonces
+from jwtgate.core.recent import Recent
 from tests.making import (
     ABSENT,
     KIND_OF,
@@ -235,19 +243,6 @@ def test_a_key_with_just_what_it_needs_is_read_at_once_and_any_other_is_looked_i
 def test_a_nonce_that_is_not_ours_is_told() -> None:
     error = refused(proof(nonce="x"), of=rules(nonces=NONCES))
     assert (error.part, error.actual) == ("nonce", "x")
-
-
-@pytest.mark.parametrize("limit", [4, 5])
-def test_heads_are_forgotten_by_halves_and_a_long_one_is_never_kept(limit: int) -> None:
-    heads, kept = ProofKeys(limit), read_proof_key(JWK, "ES256")
-    for name in "abcd":
-        heads.keep(name, kept)
-    assert ("".join(name for name in "abcde" if heads.get(name)), len(heads)) == ("abcd", 4)
-    heads.keep("e", kept)
-    assert "".join(name for name in "abcde" if heads.get(name)) == "cde"
-    heads.keep("x" * HEAD_SIZE, kept)
-    heads.keep("y" * (HEAD_SIZE + 1), kept)
-    assert (heads.get("x" * HEAD_SIZE), heads.get("y" * (HEAD_SIZE + 1))) == (kept, None)
 
 
 @pytest.mark.parametrize("algorithm", sorted(ASYMMETRIC))
@@ -762,35 +757,6 @@ def test_only_the_keys_of_proofs_that_hold_are_kept() -> None:
     assert len(kept.keys) == 1
 
 
-def test_a_long_header_is_not_kept() -> None:
-    kept = rules()
-    room = HEAD_SIZE * 3 // 4
-    check(proof(of={"x": "a" * (room - 300)}), of=kept)
-    assert len(kept.keys) == 1
-    check(proof(of={"x": "a" * room}), of=kept)
-    assert len(kept.keys) == 1
-
-
-def test_no_more_keys_are_kept_than_there_is_room_for_and_those_in_use_stay() -> None:
-    heads = ProofKeys(limit=8)
-    key = read_proof_key(JWK, "ES256")
-    for number in range(1_000):
-        heads.keep("mine", key)
-        heads.keep(f"stranger-{number}", key)
-        assert heads.get("mine") is key
-        assert len(heads) <= 8
-    assert heads.get("stranger-999") is key
-    assert heads.get("stranger-1") is None
-
-
-def test_a_key_that_is_kept_already_takes_no_more_room() -> None:
-    heads = ProofKeys(limit=2)
-    key = read_proof_key(JWK, "ES256")
-    for head in ("a", "b", "b", "b"):
-        heads.keep(head, key)
-    assert heads.get("a") is heads.get("b") is key
-
-
 def test_a_key_is_kept_for_the_rules_it_was_allowed_by() -> None:
     check(proof(), of=rules())
     assert refused(proof(), of=rules("ES384")).part == "alg"
@@ -798,7 +764,7 @@ def test_a_key_is_kept_for_the_rules_it_was_allowed_by() -> None:
 
 def test_threads_may_share_the_rules() -> None:
     shared = DpopRules(frozenset({"ES256"}), WINDOW, LEEWAY)
-    object.__setattr__(shared, "keys", ProofKeys(limit=2))
+    object.__setattr__(shared, "keys", Recent[VerificationKey](2))
     values = [made_by("ES256", number) for number in range(1, 5)]
     expected = [check(value).jkt for value in values]
     found: list[Sequence[str]] = []

@@ -40,9 +40,11 @@ from jwtgate.core.errors import (
     WrongTokenKind,
 )
 from jwtgate.core.flow import authenticate_token
-from jwtgate.core.jwe import HEAD_SIZE, HEADS, check_replicated, decrypt
+from jwtgate.core.jwe import HEADS, SealedHead, check_replicated, decrypt
 from jwtgate.core.jwk import thumbprint
-from jwtgate.core.keys import keys_of
+from jwtgate.core.keys import Keyring, keys_of
+from jwtgate.core.known import known_to
+from jwtgate.core.recent import Recent
 from tests.making import (
     ABSENT,
     API,
@@ -576,9 +578,9 @@ def encrypting(**changes: Any) -> ApiSettings:
     return ApiSettings(**{"identifier": API, "issuers": issuers, "decryption_keys": KEY, **changes})
 
 
-def outcome(token: str, to: ApiSettings) -> str:
+def outcome(token: str, keys: Keyring) -> str:
     try:
-        return drive(authenticate_token(token, to, keys_of(to))).raw
+        return drive(authenticate_token(token, keys.settings, keys)).raw
     except InvalidToken as refusal:
         return repr(refusal)
 
@@ -588,7 +590,7 @@ def head_of(token: str) -> str:
 
 
 def test_the_header_of_a_good_token_is_kept_and_no_strangers() -> None:
-    to = encrypting()
+    keys = keys_of(encrypting())
     strangers = [
         seal("x", kid="a"),
         seal(Issuing().token(exp=1), kid="b"),
@@ -598,11 +600,12 @@ def test_the_header_of_a_good_token_is_kept_and_no_strangers() -> None:
         with_header(zip="DEF"),
         with_header(enc="A128GCM"),
     ]
-    assert INNER not in [outcome(token, to) for token in strangers]
-    assert to.sealed_heads == {}
+    assert INNER not in [outcome(token, keys) for token in strangers]
+    assert len(known_to(keys).sealed) == 0
     good = seal(INNER)
-    assert outcome(good, to) == good
-    assert to.sealed_heads == {head_of(good): ({"alg": "RSA-OAEP-256", "enc": "A256GCM", "cty": "JWT"}, (KEY,))}
+    assert outcome(good, keys) == good
+    assert len(known_to(keys).sealed) == 1
+    assert known_to(keys).sealed.get(head_of(good)) == ({"alg": "RSA-OAEP-256", "enc": "A256GCM", "cty": "JWT"}, (KEY,))
 
 
 SPOILED = [
@@ -622,56 +625,46 @@ SPOILED = [
 
 @pytest.mark.parametrize("token", SPOILED, ids=range(len(SPOILED)))
 def test_under_a_known_header_the_rest_of_a_token_is_looked_at_as_ever(token: str) -> None:
-    knowing = encrypting()
+    knowing = keys_of(encrypting())
     outcome(seal(Issuing().token(sub="before")), knowing)
-    assert head_of(seal(INNER)) in knowing.sealed_heads
-    assert outcome(token, knowing) == outcome(token, encrypting())
+    assert known_to(knowing).sealed.get(head_of(seal(INNER)))
+    assert outcome(token, knowing) == outcome(token, keys_of(encrypting()))
 
 
 def test_a_claim_in_a_known_header_is_compared_with_every_token() -> None:
-    to, sub = encrypting(), Issuing().claims()["sub"]
+    keys, sub = keys_of(encrypting()), Issuing().claims()["sub"]
     good = with_header(sub=sub)
-    assert outcome(good, to) == good
-    assert head_of(good) in to.sealed_heads
+    assert outcome(good, keys) == good
+    assert known_to(keys).sealed.get(head_of(good))
     with pytest.raises(ClaimRejected):
-        drive(authenticate_token(seal(Issuing().token(sub="another"), sub=sub), to, keys_of(to)))
+        drive(authenticate_token(seal(Issuing().token(sub="another"), sub=sub), keys.settings, keys))
 
 
-def test_a_header_is_known_to_the_settings_that_it_was_good_with() -> None:
-    wide, narrow = encrypting(), encrypting(encryption_algorithms=["RSA-OAEP-512"])
+def test_a_header_is_known_to_the_keys_that_it_was_good_with() -> None:
+    wide, narrow = (keys_of(encrypting(encryption_algorithms=[f"RSA-OAEP-{size}"])) for size in (256, 512))
     good = seal(INNER)
     assert outcome(good, wide) == good
-    assert outcome(good, narrow) == outcome(good, encrypting(encryption_algorithms=["RSA-OAEP-512"])) != good
-    assert copy.copy(wide).sealed_heads == {}
+    assert outcome(good, narrow) != good
+    assert len(known_to(narrow).sealed) == 0
 
 
 def test_a_known_header_is_not_read_again() -> None:
-    token = seal(INNER)
-    found = read(token, known={head_of(token): ({"alg": "RSA-OAEP-512", "enc": "A256GCM"}, (OTHER,))})
+    token, known = seal(INNER), Recent[SealedHead](HEADS)
+    known.keep(head_of(token), ({"alg": "RSA-OAEP-512", "enc": "A256GCM"}, (OTHER,)))
+    found = read(token, known=known)
     assert (found.algorithm, found.keys) == ("RSA-OAEP-512", (OTHER,))
-    to = encrypting()
-    to.sealed_heads[head_of(token)] = {"alg": "RSA-OAEP-256", "enc": "A256GCM"}, (OTHER,)
-    assert outcome(token, to) != outcome(token, encrypting()) == token
+    keys = keys_of(encrypting())
+    known_to(keys).sealed.keep(head_of(token), ({"alg": "RSA-OAEP-256", "enc": "A256GCM"}, (OTHER,)))
+    assert outcome(token, keys) != outcome(token, keys_of(encrypting())) == token
 
 
-def test_no_more_headers_are_kept_than_there_is_room_for_and_no_long_one() -> None:
-    to = encrypting()
+def test_no_more_headers_are_kept_than_there_is_room_for() -> None:
+    keys = keys_of(encrypting())
     for number in range(HEADS + 1):
-        outcome(with_header(kid=f"{number}"), to)
-        assert len(to.sealed_heads) == number % HEADS + 1
-    bare = len(decode_base64url(head_of(with_header(x=""))))
-    for excess in (0, 1):
-        long = with_header(x="x" * (HEAD_SIZE * 3 // 4 - bare + excess))
-        assert outcome(long, to) == long
-        assert (head_of(long) in to.sealed_heads) == (not excess)
-
-
-def test_what_is_known_already_takes_no_more_room() -> None:
-    to = encrypting()
-    for number in range(HEADS):
-        outcome(with_header(kid=f"{number}"), to)
-    outcome(seal(Issuing().token(sub="another"), kid="0"), to)
-    assert len(to.sealed_heads) == HEADS
+        outcome(with_header(kid=f"{number}"), keys)
+    sealed = known_to(keys).sealed
+    kept = [number for number in range(HEADS + 1) if sealed.get(head_of(with_header(kid=f"{number}")))]
+    assert kept == list(range(HEADS // 2, HEADS + 1))
 
 
 # --- a key that is kept elsewhere ----------------------------------------------------------------------------------

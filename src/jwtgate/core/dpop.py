@@ -21,6 +21,7 @@ from .compact import (
 from .errors import BadSignature, HeaderRejected, InvalidProof, InvalidToken, MalformedToken, NonceRequired, shown
 from .jwk import UnusableKey, VerificationKey, read_proof_key
 from .nonces import Nonces
+from .recent import Recent
 from .uri import same_target
 from .values import LATEST
 
@@ -28,8 +29,7 @@ PROOF_SIZE: Final = 8_192  # characters
 LONGEST_HASH: Final = 128  # characters: SHA-512 in hexadecimal
 NAME_BYTES: Final = 256  # of jti and htm: RFC 9449 section 11.1 warns of "unnecessarily large" ones
 
-HEADS: Final = 1_024  # keys of clients that are kept ready; half of them at least are those used last
-HEAD_SIZE: Final = 2_048  # characters; a longer header, perhaps with certificates in it, is read each time
+HEADS: Final = 1_024  # keys of clients that are kept ready
 
 _ONE_LINE: Final = "exactly one header line"
 _ONE_JWT: Final = "one signed JWT in its compact form"
@@ -47,49 +47,20 @@ class Proof(NamedTuple):
     issued_at: float
 
 
-class ProofKeys:
-    """The keys of proofs by the first segment of the proofs, character by character: a client sends the same each time.
-
-    What a head says depends on nothing but its text, the algorithms apart, so that it may be read once. A full
-    generation becomes the older one, and what is used of that comes into the younger. Each step is one operation of a
-    dict: threads need no lock, and at worst a head is read once more.
-    """
-
-    __slots__ = ("_limit", "_older", "_younger")
-
-    def __init__(self, limit: int = HEADS) -> None:
-        self._limit = limit // 2
-        self._younger: dict[str, VerificationKey] = {}
-        self._older: dict[str, VerificationKey] = {}
-
-    def __len__(self) -> int:
-        return len(self._younger.keys() | self._older.keys())
-
-    def get(self, head: str) -> VerificationKey | None:
-        return self._younger.get(head) or self._older.get(head)
-
-    def keep(self, head: str, key: VerificationKey) -> None:
-        """Of a proof that holds, and of no other: at an API, who has no token fills nothing."""
-        if head in self._younger or len(head) > HEAD_SIZE:
-            return
-        if len(self._younger) >= self._limit:
-            self._older, self._younger = self._younger, {}
-        self._younger[head] = key
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class DpopRules:
     """What proofs must be like here; built once.
 
     algorithms: those that proofs may be signed with; window: seconds that a proof may be old; leeway: seconds of clock
     difference forgiven beside, into the past and into the future; nonces: None where proofs need none.
+    keys: of proofs that held, by their heads. What a head says depends on nothing but its text, the algorithms apart.
     """
 
     algorithms: frozenset[str]
     window: float
     leeway: float
     nonces: Nonces | None = None
-    keys: ProofKeys = field(default_factory=ProofKeys, init=False, repr=False)
+    keys: Recent[VerificationKey] = field(default_factory=lambda: Recent(HEADS), init=False, repr=False)
 
 
 def check_proof(

@@ -182,7 +182,7 @@ def examine_request(
 
 def _examine(token: str, notes: _Notes, offline: bool) -> Flow[Examination]:
     """The steps of `check_token`, in its order, without those that cannot be taken for want of an earlier one."""
-    opened = yield from notes.follow(DECRYPTION, unwrap(token, notes.settings), offline)
+    opened = yield from notes.follow(DECRYPTION, unwrap(token, notes.keys), offline)
     if opened is None:
         notes.sent, notes.now = token, (yield NOW).wall
         return notes.examination()

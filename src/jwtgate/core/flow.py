@@ -9,7 +9,7 @@ from .compact import Signed, Unverified, parse
 from .effects import NOW, Flow, Moment
 from .errors import AuthError, InvalidRequest
 from .heads import Verified
-from .jwe import Encrypted, check_replicated, decrypt, learn, read_jwe
+from .jwe import Encrypted, check_replicated, decrypt, read_jwe
 from .keys import IssuerKeys, Keyring
 from .known import Known, known_to
 from .request import Credentials, Request, read_credentials, scheme_of
@@ -108,15 +108,16 @@ def _refresh_beside(token: str, known: Known, now: Moment) -> Flow[tuple[Verifie
 
 def _open(token: str, keys: Keyring, request: Request | None) -> Flow[tuple[Verified, Moment]]:
     """The token within an encrypted one; any other token itself."""
-    inner, encrypted = yield from unwrap(token, keys.settings)
+    known = known_to(keys)
+    inner, encrypted = yield from unwrap(token, keys)
     now: Moment = yield NOW  # somebody else may have been asked for the key
-    found = known_to(keys).heads.recognise(inner, now.wall, now.monotonic)
+    found = known.heads.recognise(inner, now.wall, now.monotonic)
     if found is None:
         found = yield from go_the_long_way(parse(inner, keys.settings.max_token_bytes), keys, request)
         now = yield NOW
     if encrypted is not None:
         check_replicated(encrypted, found.claims)
-        learn(encrypted, keys.settings.sealed_heads)
+        known.sealed.keep(encrypted.head, (encrypted.header, encrypted.keys))
     return found, now
 
 
@@ -149,17 +150,18 @@ def used_scheme(credentials: Credentials | None, request: Request, settings: Api
         return None
 
 
-def unwrap(token: str, settings: ApiSettings) -> Flow[tuple[str, Encrypted | None]]:
+def unwrap(token: str, keys: Keyring) -> Flow[tuple[str, Encrypted | None]]:
     """The signed token inside of an encrypted one, and the latter; of any other token, that token itself.
 
     Raises InvalidToken and its kin, Unavailable.
     """
+    settings = keys.settings
     limit = settings.max_token_bytes
     # Without a key, or longer than is read, it is told for what it is where its structure is looked at.
     if not settings.decryption_keys or not isinstance(token, str) or len(token) > limit or token.count(".") != 4:
         return token, None
     algorithms, encryptions = settings.encryption_algorithms, settings.content_encryption_algorithms
-    known = settings.sealed_heads
+    known = known_to(keys).sealed
     encrypted = read_jwe(token, settings.keys_for_decryption, algorithms, encryptions, limit, known=known)
     return (yield from decrypt(encrypted)), encrypted
 

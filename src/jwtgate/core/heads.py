@@ -16,11 +16,11 @@ from .errors import AuthError
 from .jwk import VerificationKey
 from .keys import IssuerKeys
 from .profiles import PROFILES
+from .recent import Recent
 from .settings import Policy
 from .values import LATEST, Profile
 
-HEADS: Final = 256  # that are kept, in two generations
-HEAD_SIZE: Final = 2_048  # characters; a longer one is read each time
+HEADS: Final = 256  # that are kept
 
 Sound = Callable[[Mapping[str, Any], float], bool]
 
@@ -72,27 +72,21 @@ class Meaning:
 
 
 class Heads:
-    """By their text, the heads of tokens that were good, and by issuer what each means.
+    """The heads of tokens that were good, and by issuer what each means."""
 
-    Only good tokens bring new ones: a stranger fills nothing. Each step is one operation of a dict, so that threads
-    need no lock.
-    """
-
-    __slots__ = ("_older", "_younger")
+    __slots__ = ("_recent",)
 
     def __init__(self) -> None:
-        self._younger: dict[str, dict[str, Meaning]] = {}
-        self._older: dict[str, dict[str, Meaning]] = {}
+        self._recent: Recent[dict[str, Meaning]] = Recent(HEADS)
+
+    def __len__(self) -> int:
+        return len(self._recent)
 
     def learn(self, token: Unverified, own: IssuerKeys, set_: object, key: VerificationKey, profile: Profile) -> None:
-        """Of a token that was good in every way. set_: the keys among which its key is."""
+        """Of a token that was good in every way: a stranger fills nothing. set_: the keys among which its key is."""
         head = token.raw[: token.raw.index(".")]
-        if len(head) > HEAD_SIZE:
-            return
-        known = {**self._younger.get(head, {}), own.issuer.url: Meaning(token, own, set_, key, profile)}
-        if head not in self._younger and len(self._younger) >= HEADS // 2:
-            self._older, self._younger = self._younger, {}
-        self._younger[head] = known
+        known = self._recent.get(head) or {}
+        self._recent.keep(head, {**known, own.issuer.url: Meaning(token, own, set_, key, profile)})
 
     def recognise(self, token: str, wall: float, monotonic: float) -> Verified | None:
         """A token whose head is known, verified with all its claims; None where the long way must be gone.
@@ -101,7 +95,7 @@ class Heads:
         """
         first = token.find(".")
         head = token[:first]
-        meanings = self._younger.get(head) or self._older.get(head)
+        meanings = self._recent.get(head)
         if meanings is None or first < 0:
             return None
         last, part = token.rfind("."), "payload"

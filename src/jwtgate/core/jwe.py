@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, MutableMapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +20,7 @@ from .errors import (
     listed,
     shown,
 )
+from .recent import Recent
 
 if TYPE_CHECKING:
     from cryptography.exceptions import InvalidTag
@@ -27,11 +28,9 @@ if TYPE_CHECKING:
 
 IV_BYTES, TAG_BYTES = 12, 16  # RFC 7518 section 5.3
 TRIED = 2  # keys, of a token that names none
-HEADS: Final = 64  # that are kept; then all of them are forgotten
-HEAD_SIZE: Final = 2_048  # characters; a longer one is read each time
+HEADS: Final = 64  # that are kept
 
-# By its text, what a header says, and the keys that may open a token with it.
-Heads = MutableMapping[str, tuple[Object, tuple[DecryptionKey, ...]]]
+SealedHead = tuple[Object, tuple[DecryptionKey, ...]]  # what a header says, and the keys that may open a token with it
 
 # Of other algorithms, or a compression (RFC 7516 section 4.1.3), by which a small token can fill the memory.
 _FOREIGN: Final = ("zip", "epk", "apu", "apv", "iv", "tag", "p2s", "p2c")
@@ -42,9 +41,6 @@ _PARAMETERS: Final = frozenset(
     ("alg", "enc", "kid", "typ", "cty", "jku", "jwk", "x5u", "x5c", "x5t", "x5t#S256"),
 )
 _REPLICATED: Final = ("iss", "sub", "aud")  # RFC 7519 section 5.3
-
-
-_NONE: Final[Heads] = {}
 
 
 class Encrypted:
@@ -108,7 +104,7 @@ def read_jwe(
     encryptions: Collection[str],
     limit: int,
     *,
-    known: Heads = _NONE,
+    known: Recent[SealedHead] | None = None,
 ) -> Encrypted:
     """A compact JWE (RFC 7516 section 7.1), and the keys that may open it.
 
@@ -126,7 +122,7 @@ def read_jwe(
     if dots != 4:
         raise MalformedToken("token", f"must have 5 segments (RFC 7516 section 7.1), got {dots + 1}")
     segments = token.split(".")
-    head = known.get(segments[0])
+    head = None if known is None else known.get(segments[0])
     if head is not None:
         return Encrypted(head[0], segments, head[1])
     header = _json_object(segments[0], "header", HEADER_DEPTH, HEADER_MEMBERS)
@@ -174,17 +170,6 @@ def _keys_for(kid: str | None, algorithm: str, keys: Sequence[DecryptionKey]) ->
     if not fitting:
         raise HeaderRejected("alg", " or ".join(sorted({key.algorithm or "" for key in named})), algorithm)
     return fitting[:TRIED]
-
-
-def learn(encrypted: Encrypted, known: Heads) -> None:
-    """Keep the head of a token that was good in every way: a stranger fills nothing, and the next has the same.
-
-    Each step is one operation of a dict, so that threads need no lock.
-    """
-    if len(encrypted.head) <= HEAD_SIZE and encrypted.head not in known:
-        if len(known) >= HEADS:
-            known.clear()
-        known[encrypted.head] = encrypted.header, encrypted.keys
 
 
 # --------------------------------------------------------------------------------------------------------- opening it

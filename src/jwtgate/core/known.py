@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from .heads import Heads
+from .jwe import HEADS, SealedHead
 from .keys import Keyring
+from .recent import Recent
 from .remembered import Remembered
 
 
 class Known:
-    """The heads and the tokens that were good. It lives as long as the keys that they were verified with."""
+    """Tokens that were good, their heads, and those of encrypted ones; for as long as the keys that verified them."""
 
-    __slots__ = ("heads", "tokens")
+    __slots__ = ("heads", "sealed", "tokens")
 
     def __init__(self, token_memory_bytes: int) -> None:
         self.heads: Heads = Heads()
+        self.sealed: Recent[SealedHead] = Recent(HEADS)
         self.tokens: Remembered = Remembered(token_memory_bytes)
 
 

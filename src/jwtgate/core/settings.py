@@ -338,11 +338,6 @@ class ApiSettings:
         return {}
 
     @cached_property
-    def sealed_heads(self) -> dict[str, tuple[dict[str, Any], tuple[DecryptionKey, ...]]]:
-        """By their text, the headers of encrypted tokens that were good, and the keys that may open such tokens."""
-        return {}
-
-    @cached_property
     def schemes(self) -> tuple[str, ...]:
         """The authentication schemes that are spoken here.
 
