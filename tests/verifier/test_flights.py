@@ -12,7 +12,7 @@ import pytest
 from jwtgate import ApiSettings, AsyncVerifier, Issuer
 from jwtgate.core.effects import LoadKeys, Moment
 from jwtgate.core.keys import IssuerKeys, keys_of
-from jwtgate.verifier.flights import AT_ONCE, LONGEST_FLIGHT, Flight, Flights
+from jwtgate.verifier.flights import AT_ONCE, LONGEST_FLIGHT, MOST_RESOLVED, Flight, Flights
 from tests.loopback import PATIENCE
 from tests.making import API, ISSUER, MOMENT, NOW, Issuing, drive
 
@@ -51,6 +51,19 @@ def test_who_asks_after_the_answer_has_come_boards_nothing(flights: Flights) -> 
     asked = due(keys)
     drive(keys.load(keys.begin(), MOMENT), documents=Issuing().documents())
     assert flights.board(asked, MOMENT) == (None, False)
+
+
+def test_those_of_a_resolvers_issuers_are_counted_and_lost_ones_not_for_ever(flights: Flights) -> None:
+    def boards(now: Moment = MOMENT, *, resolved: bool = True) -> bool:
+        keys = cold_keys()
+        keys.used_at = MOMENT.monotonic if resolved else keys.used_at
+        return flights.board(due(keys), now)[0] is not None
+
+    assert all(boards() for _ in range(MOST_RESOLVED - 1))
+    assert [boards(resolved=False) for _ in range(MOST_RESOLVED)] == [True] * MOST_RESOLVED
+    assert [boards(), boards(), boards(resolved=False)] == [True, False, True]
+    later = Moment(NOW, MOMENT.monotonic + LONGEST_FLIGHT)
+    assert [boards(Moment(NOW, later.monotonic - 0.1)), boards(later)] == [False, True]
 
 
 def test_while_a_load_is_under_way_nobody_else_needs_to_ask(flights: Flights) -> None:

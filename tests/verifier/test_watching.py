@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, get_args
 
 import pytest
 
-from jwtgate import ApiSettings, AsyncVerifier, AuthError, Issuer, Request, SettingsError, Verifier
+from jwtgate import ApiSettings, AsyncVerifier, AuthError, Issuer, KeysUnavailable, Request, SettingsError, Verifier
 from jwtgate.core.events import (
     KeyEvent,
     KeysKept,
@@ -24,8 +26,9 @@ from jwtgate.core.events import (
 )
 from jwtgate.core.key_state import BACK_OFF, COOL_DOWN, HARD_AGE, SOFT_AGE
 from jwtgate.core.status import Counters
+from jwtgate.verifier.flights import MOST_RESOLVED
 from jwtgate.verifier.watching import Tally, Watch
-from tests.loopback import DISCOVERY, JWKS, Clock, Drive, Origin, both, sends, threads_ended, trouble
+from tests.loopback import DISCOVERY, JWKS, PATIENCE, Clock, Drive, Origin, both, sends, threads_ended, trouble
 from tests.making import API, Issuing
 
 # --------------------------------------------------------------------------------------------------------------- events
@@ -218,6 +221,44 @@ def test_a_resolver_is_asked_by_both_drivers(origin: Origin, clock: Clock, drive
         drive.verify(verifier, origin.issuing.token(iss="https://other.test/"))
     assert (refused.value.status, asked) == (401, [origin.issuing.url, "https://other.test/"])
     assert [one.issuer for one in verifier.status().issuers] == [origin.issuing.url]
+
+
+@both
+def test_issuers_that_a_resolver_trusts_by_their_name_cause_a_few_loads_at_once(
+    origin: Origin, clock: Clock, drive: Drive
+) -> None:
+    def resolver(stated: str, request: Request | None) -> Issuer:
+        return Issuer(stated, jwks_uri=f"{origin.issuing.url}{stated.rpartition('-')[2]}")
+
+    def verify(number: int) -> type[AuthError] | None:
+        try:
+            drive.verify(verifier, origin.issuing.token(iss=f"https://made-up-{number}"))
+        except AuthError as error:
+            return type(error)
+        return None
+
+    verifier = drive.make(origin.settings(resolver=resolver), clock=clock)
+    drive.warm_up(verifier)
+    numbers, beyond = range(MOST_RESOLVED + 20), MOST_RESOLVED + 20
+    for number in (*numbers, beyond):
+        origin.answers[f"/{number}"] = origin.answers[JWKS]
+    gates = [origin.gate(f"/{number}") for number in numbers]
+    with ThreadPoolExecutor(len(numbers)) as pool:
+        calls = [pool.submit(verify, number) for number in numbers]
+        deadline = time.monotonic() + PATIENCE
+        while sum(call.done() for call in calls) < 20 or sum(gate.reached.is_set() for gate in gates) < MOST_RESOLVED:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        # There is no room for others, and they do not wait. An issuer of the settings is not in their line.
+        assert [call.result() for call in calls if call.done()] == [KeysUnavailable] * 20
+        assert drive.verify(verifier, origin.issuing.token())
+        assert verify(beyond) is KeysUnavailable
+        for gate in gates:
+            gate.open()
+        assert Counter(call.result() for call in calls) == {None: MOST_RESOLVED, KeysUnavailable: 20}
+    assert sum(origin.asked[f"/{number}"] for number in numbers) == MOST_RESOLVED
+    assert (verify(beyond), origin.asked[f"/{beyond}"]) == (None, 1)
+    drive.close(verifier)
 
 
 def test_a_resolver_may_be_a_coroutine_function_for_tasks_alone(origin: Origin, clock: Clock) -> None:

@@ -217,6 +217,11 @@ class IssuerKeys:
         self._take(self.state.restore(keys, max(0.0, age), moment.monotonic, self.seed))
         return True
 
+    @property
+    def resolved(self) -> bool:
+        """Did a resolver name this issuer, and not the settings?"""
+        return self.used_at != NEVER
+
     # Being watched
 
     @property

@@ -15,6 +15,7 @@ from ..core.keys import IssuerKeys
 
 LONGEST_FLIGHT = 15.0  # seconds: the metadata at two addresses, and the keys
 AT_ONCE = 16  # tasks that go on in one turn of their event loop
+MOST_RESOLVED = 64  # under way at once for issuers that a resolver named: who it trusts, a stranger may have a say in
 
 
 class Lounge:
@@ -86,7 +87,10 @@ class Flight:
 
 
 class Flights:
-    """At most one for each issuer, and their outcomes taken one at a time."""
+    """At most one for each issuer, and their outcomes taken one at a time.
+
+    Those of issuers that a resolver named are at most MOST_RESOLVED together: a load takes threads and connections.
+    """
 
     def __init__(self) -> None:
         self.reset()
@@ -97,18 +101,25 @@ class Flights:
         self._under_way: dict[IssuerKeys, Flight] = {}
 
     def board(self, effect: LoadKeys, now: Moment) -> tuple[Flight | None, bool]:
-        """The flight to wait for, and whether the caller is the one who flies it; None when it has landed already."""
+        """The flight to wait for, and whether the caller is the one who flies it.
+
+        None when it has landed already, or when there is no room for it: the keys that are known must do.
+        """
         keys = effect.keys
         with self._lock:
             flight = self._under_way.get(keys)
             # A flight whose event loop was torn down never lands: nobody must wait for it for ever.
             if flight is not None and now.monotonic - flight.began.monotonic < LONGEST_FLIGHT:
                 return flight, False
-            if keys.state.settled != effect.settled:
+            if keys.state.settled != effect.settled or (keys.resolved and self._is_crowded(now.monotonic)):
                 return None, False
             flight = self._under_way[keys] = Flight(effect, keys.begin(), now)
             keys.expect(now.monotonic + LONGEST_FLIGHT)
             return flight, True
+
+    def _is_crowded(self, now: float) -> bool:
+        flying = [flight for flight in self._under_way.values() if flight.effect.keys.resolved]
+        return sum(now - flight.began.monotonic < LONGEST_FLIGHT for flight in flying) >= MOST_RESOLVED
 
     def settle(self, keys: IssuerKeys, attempt: Attempt) -> tuple[KeyState, KeyState]:
         """Take an outcome into the keys' state. The state before, and after."""
