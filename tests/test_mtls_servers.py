@@ -91,7 +91,7 @@ class Authority:
         return files
 
     def _sign(self, subject: x509.Name, key: Any, is_authority: bool, by_itself: bool = False) -> x509.Certificate:
-        now = datetime.now(UTC)
+        now, signer = datetime.now(UTC), key if by_itself else self._key
         names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
         return (
             x509.CertificateBuilder()
@@ -103,8 +103,27 @@ class Authority:
             .not_valid_after(now + timedelta(hours=1))
             .add_extension(x509.BasicConstraints(is_authority, None), critical=True)
             .add_extension(x509.SubjectAlternativeName(names), critical=False)
-            .sign(key if by_itself else self._key, SHA256())
+            # Python's own contexts are strict since 3.13 (ssl.VERIFY_X509_STRICT), and then these must be there.
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .add_extension(key_usage(is_authority), critical=True)
+            .sign(signer, SHA256())
         )
+
+
+def key_usage(is_authority: bool) -> x509.KeyUsage:
+    uses = dict.fromkeys(
+        (
+            "content_commitment",
+            "key_encipherment",
+            "data_encipherment",
+            "key_agreement",
+            "encipher_only",
+            "decipher_only",
+        ),
+        False,
+    )
+    return x509.KeyUsage(digital_signature=True, key_cert_sign=is_authority, crl_sign=is_authority, **uses)
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ import logging
 import pickle
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import product
 from typing import Any, Final
 
@@ -319,15 +320,29 @@ def shown_chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
-def holders_of(lines: Lines) -> set[str]:
+def holders_of(refused: Callable[[], AuthError | None]) -> set[str]:
     watch = Watch()
     with watching(watch):
-        error = refusal_of(lines)
+        error = refused()
     return set() if error is None else {name for name, text in locals_of(error) if watch.canaries.seen_in(text)}
 
 
-def test_only_variables_that_are_named_here_hold_what_was_sent() -> None:
-    assert set().union(*map(holders_of, REQUESTS.values())) == TO_BE_LEFT_OUT
+def refusal_of_bare(token: str) -> AuthError | None:
+    try:
+        Verifier(settings(), clock=doors.Clock()).verify(token)
+    except AuthError as error:
+        return error
+    return None
+
+
+def test_of_a_request_no_variable_shows_what_was_sent() -> None:
+    for lines in REQUESTS.values():
+        assert holders_of(partial(refusal_of, lines)) == set()
+
+
+def test_only_variables_that_are_named_here_hold_a_bare_token() -> None:
+    found = [holders_of(partial(refusal_of_bare, token)) for token in TOKENS.values()]
+    assert set().union(*found) == TO_BE_LEFT_OUT
 
 
 @each_request
