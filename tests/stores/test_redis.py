@@ -296,7 +296,7 @@ def test_a_store_is_closed_in_its_loop_and_opens_again(store: RedisStore, raw: A
     settles(raw, 0)
 
 
-@pytest.mark.filterwarnings("ignore:unclosed <StreamWriter:ResourceWarning")  # since Python 3.13, of whoever forgets it
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # since Python 3.13, of what nobody has closed
 def test_a_store_that_nobody_holds_is_closed_by_its_loop(redis_server: RedisServer, raw: Any) -> None:
     async def main() -> None:
         store = RedisStore(redis_server.url, API)
