@@ -829,6 +829,73 @@ def test_a_requirement_above_the_route_is_refused_because_it_would_guard_nothing
     gate.requires()(lambda: "another view")  # it is registered nowhere yet
 
 
+def _blueprint_of_a_known_app(app: Flask, gate: Gate, blueprint: Blueprint) -> None:
+    gate.init_app(app)
+    app.register_blueprint(blueprint)
+
+
+def _app_made_known_last(app: Flask, gate: Gate, blueprint: Blueprint) -> None:
+    app.register_blueprint(blueprint)
+    gate.init_app(app)
+
+
+def _closed_app(app: Flask, gate: Gate, blueprint: Blueprint) -> None:
+    gate.protect(app, optional=True)
+    app.register_blueprint(blueprint)
+
+
+@pytest.mark.parametrize("install", [_blueprint_of_a_known_app, _app_made_known_last, _closed_app])
+def test_a_requirement_above_the_route_of_a_blueprint_is_refused_with_the_first_request(
+    verifier: Verifier, install: Callable[[Flask, Gate, Blueprint], None]
+) -> None:
+    app, blueprint = Flask(__name__), Blueprint("api", __name__)
+    app.testing = True  # faults are raised, not answered with 500
+    gate = Gate(verifier.settings, verifier=verifier)
+
+    @gate.requires()
+    @blueprint.get("/messages")
+    def messages() -> str:
+        return "open"
+
+    install(app, gate, blueprint)
+    for _ in range(2):
+        with pytest.raises(SettingsError) as fault:
+            app.test_client().get("/messages")
+        assert (fault.value.setting, fault.value.actual) == ("requires", "api.messages")
+
+
+def test_a_gate_that_knows_no_app_finds_an_open_view_when_it_guards_another(verifier: Verifier) -> None:
+    app = Flask(__name__)
+    app.testing = True
+    gate = Gate(verifier.settings, verifier=verifier)
+    app.add_url_rule("/guarded", view_func=gate.requires()(lambda: "guarded"), endpoint="guarded")
+
+    @gate.requires()
+    @app.get("/messages")
+    def messages() -> str:
+        return "open"
+
+    with pytest.raises(SettingsError) as fault:
+        app.test_client().get("/guarded")
+    assert fault.value.actual == "messages"
+
+
+class _Slotted:
+    """A view without weak references."""
+
+    __slots__ = ()
+
+    def __call__(self) -> str:
+        return "in"
+
+
+def test_a_view_may_be_any_callable(verifier: Verifier) -> None:
+    app = Flask(__name__)
+    gate = Gate(verifier.settings, app, verifier=verifier)
+    app.add_url_rule("/messages", "messages", gate.requires(optional=True)(_Slotted()))
+    assert app.test_client().get("/messages").text == "in"
+
+
 # --- bound tokens -------------------------------------------------------------------------------------------
 
 ASKING = proving.settings_for()

@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from functools import wraps
 from inspect import iscoroutinefunction
 from typing import Any, ParamSpec, TypeVar, cast
@@ -65,6 +66,8 @@ class Gate:
         self.settings = settings
         self.on_refusal = on_refusal
         self._apps: WeakSet[Flask] = WeakSet()
+        self._bare: WeakSet[Any] = WeakSet()  # views that bear `requires`, as they were without it
+        self._checked: WeakSet[Flask] = WeakSet()  # apps that register none of these
         if app is not None:
             self.init_app(app)
 
@@ -75,6 +78,7 @@ class Gate:
         answers for all other places, as with any two error handlers in Flask.
         """
         app.register_error_handler(AuthError, self._answer)
+        app.before_request(self._check_views)
         self._apps.add(app)
 
     def requires(
@@ -83,7 +87,8 @@ class Gate:
         """A decorator: the view runs only for a valid token that meets all of these; none means any valid token.
 
         For views, sync and async, for methods of a `MethodView`, and in a view class's `decorators`. It stands below
-        `@app.get(…)`. An AuthError that the view raises is answered too.
+        `@app.get(…)`; above it, it would guard nothing, and the app is refused, with the first request at the latest.
+        An AuthError that the view raises is answered too.
 
         optional: let requests without credentials in as well; a bad token is refused all the same.
 
@@ -94,6 +99,8 @@ class Gate:
         def decorate(view: Callable[P, R]) -> Callable[P, R]:
             _check_function("requires", view)
             self._check_order(view)
+            with suppress(TypeError):  # a callable object may have no weak references; a function has
+                self._bare.add(view)
             if iscoroutinefunction(view):
                 return cast(Callable[P, R], self._around_async(view, requirement, optional))
             return self._around(view, requirement, optional)
@@ -168,13 +175,19 @@ class Gate:
         return Response(answer.body, answer.status, list(answer.headers))
 
     def _check_order(self, view: object) -> None:
-        # `@gate.requires(…)` above `@app.get(…)` guards a name that Flask never calls: the view itself stays open.
         for app in self._apps:
-            for endpoint, registered in app.view_functions.items():
-                if registered is view:
-                    raise SettingsError("requires", "must stand below @app.get(…): this view is registered", endpoint)
+            _refuse_registered(app, {id(view)})
+
+    def _check_views(self) -> None:
+        # A blueprint's views are registered after they were decorated, and an app may be made known last. From the
+        # first request on, Flask takes no more of them, so that each app is looked at once.
+        app = current_app._get_current_object()  # type: ignore[attr-defined]
+        if app not in self._checked:
+            _refuse_registered(app, {id(view) for view in self._bare})
+            self._checked.add(app)
 
     def _admit(self, requirement: Requirement | None, optional: bool) -> None:
+        self._check_views()
         outcome = outcome_of(request.environ, self.verifier)
         if self.settings.dpop_nonce_key is not None:
             after_this_request(self._tell)
@@ -233,6 +246,13 @@ def _is_left_to_flask() -> bool:
     environ = request.environ
     automatic = getattr(request.url_rule, "provide_automatic_options", False)
     return automatic and environ["REQUEST_METHOD"] == "OPTIONS" and is_preflight(request_of(environ))
+
+
+def _refuse_registered(app: Flask, views: set[int]) -> None:
+    # `@gate.requires(…)` above `@app.get(…)` guards a name that Flask never calls: the view itself stays open.
+    for endpoint, registered in app.view_functions.items():
+        if id(registered) in views:
+            raise SettingsError("requires", "must stand below @app.get(…): this view is registered", endpoint)
 
 
 def _check_function(decorator: str, view: object) -> None:
