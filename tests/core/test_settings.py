@@ -925,6 +925,8 @@ def test_the_process_environment_is_read_when_none_is_given(monkeypatch: pytest.
         ("AUTH0_AUDIENCE", {"AUTH0_DOMAIN": DOMAIN, "AUTH0_AUDIENCE": "", "API_IDENTIFIER": ""}),
         ("AUTH0_AUDIENCE", {}),
         ("API_IDENTIFIER", AT_LEAST | {"API_IDENTIFIER": API.rstrip("/")}),
+        ("AUTH0_AUDIENCE", AT_LEAST | {"AUTH0_AUDIENCE": f"{API}\n"}),
+        ("API_IDENTIFIER", {"AUTH0_DOMAIN": DOMAIN, "API_IDENTIFIER": f" {API}"}),
         ("AUTH0_DOMAIN", AT_LEAST | {"AUTH0_DOMAIN": "https://a.test/path"}),
         ("AUTH0_DOMAIN", AT_LEAST | {"AUTH0_DOMAIN": f"{DOMAIN} {DOMAIN}x?"}),
         ("JWTGATE_ISSUERS", AT_LEAST | {"JWTGATE_ISSUERS": "http://a.test/"}),

@@ -211,8 +211,11 @@ def _parsed(octets: bytes) -> Mapping[str, Any]:
 
 def _from_pem(octets: bytes, password: str | bytes | None) -> rsa.RSAPrivateKey:
     if b"PRIVATE KEY-----" not in octets:
-        found = "a public key or a certificate" if b"-----BEGIN " in octets else "neither PEM nor a JWK"
-        raise SettingsError(_SETTING, f"must hold a private key, got {found}; for a file, give a pathlib.Path")
+        if b"-----BEGIN " in octets:
+            raise SettingsError(_SETTING, "must hold a private key, got a public key or a certificate")
+        raise SettingsError(
+            _SETTING, "must hold a private key, got neither PEM nor a JWK; for a file, give a pathlib.Path"
+        )
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric import rsa
     from cryptography.hazmat.primitives.serialization import load_pem_private_key

@@ -20,6 +20,13 @@ def _flag(text: str) -> bool:
     return known[text.lower()]
 
 
+def _exact(text: str) -> str:
+    # It is compared to the letter, and a line break from a file of secrets would refuse every token, unseen in the log.
+    if text != text.strip():
+        raise ValueError("begins or ends with white space")
+    return text
+
+
 def _words(text: str) -> list[str]:
     return text.replace(",", " ").split()
 
@@ -45,8 +52,8 @@ def _possession(text: str) -> ProofOfPossession:
 # variable → (the setting, how its text is read). Adding one is one line here and one in docs/reference/settings.md.
 ENVIRONMENT: Final[dict[str, tuple[str, Any]]] = {
     "AUTH0_DOMAIN": ("domain", _words),
-    "AUTH0_AUDIENCE": ("identifier", str),
-    "API_IDENTIFIER": ("identifier", str),
+    "AUTH0_AUDIENCE": ("identifier", _exact),
+    "API_IDENTIFIER": ("identifier", _exact),
     "JWTGATE_ISSUERS": ("issuers", _words),
     "JWTGATE_SIGNING_ALGORITHMS": ("signing_algorithms", _words),
     "JWTGATE_SIGNING_SECRET": ("signing_secret", secret_octets),

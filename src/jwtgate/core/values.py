@@ -48,6 +48,8 @@ def each(value: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def identifier_of(value: str | Sequence[str]) -> str | tuple[str, ...]:
+    if value is None:  # most often a variable of the environment that is not set
+        raise SettingsError("identifier", "must be the API's identifier, exactly as it is registered", value)
     given = value if isinstance(value, str) else sequence("identifier", value, str)
     if not given or not all(given):
         raise SettingsError("identifier", "must be the API's identifier, exactly as it is registered", value)
@@ -163,6 +165,8 @@ def check_url(name: str, url: object, *, allow_http: bool = False, query: bool =
         host, _ = parts.hostname, parts.port
     except ValueError:
         raise SettingsError(name, "must be a URL", url) from None
+    if "://" not in url:
+        raise SettingsError(name, "must be a URL with its scheme, as in https://api.example.com", url)
     if not host or "@" in parts.netloc or "#" in url or ("?" in url and not query):
         raise SettingsError(name, "must have a host, and no user, fragment" + ("" if query else " or query"), url)
     if parts.scheme == "http" and (allow_http or host in LOOPBACK):
