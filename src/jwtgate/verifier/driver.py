@@ -335,7 +335,7 @@ class Driver(Generic[R]):
 def _told_by(token: AccessToken) -> dict[str, Any]:
     jti = token.claims.get("jti")
     if jti is None:
-        raise SettingsError("revocation", "this token has no jti: name its subject and a not_before time")
+        raise SettingsError("revocation", "this token has no jti: name its subject, and all its tokens are revoked")
     return {"issuer": token.issuer, "jti": jti, "expires": token.expires_at}
 
 
