@@ -666,6 +666,26 @@ def test_a_verifier_takes_settings_and_nothing_else(drive: Drive, settings: Any)
     assert error.value.setting == "settings"
 
 
+def test_a_client_of_the_other_kind_shows_at_start_up() -> None:
+    settings = ApiSettings(identifier=API, domain="tenant.eu.auth0.com")
+    with httpx.Client() as waits:
+        with pytest.raises(SettingsError) as error:
+            AsyncVerifier(settings, http=waits)
+        assert error.value.setting == "http"
+    with pytest.raises(SettingsError) as error:
+        Verifier(settings, http=httpx.AsyncClient())  # opens nothing, and needs no closing
+    assert error.value.setting == "http"
+
+
+@both
+def test_what_is_told_of_events_cannot_be_awaited(drive: Drive) -> None:
+    async def told(event: object) -> None: ...
+
+    with pytest.raises(SettingsError) as error:
+        drive.make(ApiSettings(identifier=API, domain="tenant.eu.auth0.com"), on_event=told)
+    assert error.value.setting == "on_event"
+
+
 @both
 def test_two_verifiers_know_nothing_of_each_other(origin: Origin, clock: Clock, drive: Drive) -> None:
     one = drive.make(origin.settings(), clock=clock)

@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
+from inspect import iscoroutinefunction
 from typing import Any, Generic, TypeVar, cast
 from urllib.parse import urlsplit
 
@@ -57,6 +58,9 @@ class Driver(Generic[R]):
     ) -> None:
         if not isinstance(settings, ApiSettings):
             raise SettingsError("settings", f"must be ApiSettings, got {type(settings).__name__}")
+        _check_kind(http, self)
+        if iscoroutinefunction(on_event):
+            raise SettingsError("on_event", "must be a plain function, got a coroutine function")
         import_cryptography()  # here, where nobody waits: the first request would, and with it a whole event loop
         self.settings = settings
         self._http = http
@@ -330,6 +334,15 @@ class Driver(Generic[R]):
         self._running.clear()
         self._revoking.forked()
         self._keys.reseed(_seed())
+
+
+def _check_kind(http: Any, verifier: Driver[Any]) -> None:
+    # A client that awaits where the verifier does not, or the other way about: each fetch would fail, and each request.
+    # `with` tells them apart without an import of httpx; a stand-in that has neither form is taken.
+    ways = ("__enter__", "__aenter__")
+    if http is not None and all(hasattr(http, way) != hasattr(verifier, way) for way in ways):
+        wanted = "an httpx.Client" if hasattr(verifier, "__enter__") else "an httpx.AsyncClient"
+        raise SettingsError("http", f"must be {wanted} for {type(verifier).__name__}, got {type(http).__name__}")
 
 
 def _told_by(token: AccessToken) -> dict[str, Any]:
