@@ -1019,6 +1019,7 @@ def described(*, overridable: bool = False, **settings: Any) -> dict[str, Any]:
     app.get("/read", dependencies=[gate.requires("read:messages", claim("org_id", "o"))], responses=own)(lambda: "in")
     app.get("/one-of", dependencies=[gate.requires(any_of("write:messages", "extra"))])(lambda: "in")
     app.get("/optional", dependencies=[gate.requires("read:messages", optional=True)])(lambda: "in")
+    app.get("/both", dependencies=[gate.requires(optional=True), gate.requires("read:messages")])(lambda: "in")
     app.get("/words", dependencies=[Security(gate.authenticate, scopes=["other"])])(lambda: "in")
     router = APIRouter(dependencies=[gate.requires("read:messages")])
     router.get("/levels", dependencies=[gate.requires("write:messages", "read:messages")])(lambda: "in")
@@ -1043,7 +1044,8 @@ def test_each_route_names_what_it_requires(document: dict[str, Any]) -> None:
         "/any": [{NAME: []}],
         "/read": [{NAME: ["read:messages"]}],
         "/one-of": [{NAME: ["write:messages", "extra"]}],
-        "/optional": [{NAME: ["read:messages"]}],
+        "/optional": [{NAME: ["read:messages"]}, {}],
+        "/both": [{NAME: ["read:messages"]}],
         "/words": [{NAME: ["other"]}],
         "/levels": [{NAME: ["read:messages", "write:messages"]}],
     }
@@ -1208,7 +1210,7 @@ def test_a_route_names_each_way_of_sending_its_token(possession: Any, ways: list
     required = {path: item["get"].get("security") for path, item in document["paths"].items()}
     assert required["/open"] is None
     assert required["/read"] == [{way: ["read:messages"]} for way in ways]
-    assert required["/optional"] == [{way: ["read:messages"]} for way in ways]
+    assert required["/optional"] == [*({way: ["read:messages"]} for way in ways), {}]
     assert required["/levels"] == [{way: ["read:messages", "write:messages"]} for way in ways]
     # Where tokens come from stays in the document, whichever way they are sent.
     schemes = document["components"]["securitySchemes"]
@@ -1244,6 +1246,13 @@ def test_every_gate_of_a_route_has_its_own_ways(app: FastAPI) -> None:
         {"HTTPBasic": []},
     ]
     assert sorted(document["components"]["securitySchemes"]) == ["HTTPBasic", "plain", "proven", "proven_DPoP"]
+
+
+def test_who_may_come_without_a_token_must_still_show_what_else_is_asked_for(app: FastAPI, gate: Gate) -> None:
+    from fastapi.security import HTTPBasic
+
+    app.get("/", dependencies=[gate.requires(optional=True), Security(HTTPBasic())])(lambda: "in")
+    assert {} not in app.openapi()["paths"]["/"]["get"]["security"]
 
 
 def test_what_is_wanted_together_stays_together(app: FastAPI) -> None:

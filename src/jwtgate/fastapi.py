@@ -15,7 +15,7 @@ import inspect
 import itertools
 import json
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Annotated, Any, Final, cast
 from urllib.parse import quote
@@ -42,6 +42,8 @@ OnRefusal = Callable[[AuthError, HTTPConnection], Other | Awaitable[Other]]
 _GATE: Final = "jwtgate.fastapi"  # in the scope: the gate that looked at this request last
 # Among the scopes that FastAPI hands down: no real one has spaces (RFC 6749 section 3.3).
 _OPTIONAL: Final = "credentials are optional"
+_REQUIRED: Final = "credentials are required"
+_KINDS: Final = (_OPTIONAL, _REQUIRED)
 _NAMED: Final = "in OpenAPI alone: "  # before names, in JSON: a requirement decides, which may be any_of
 
 
@@ -194,7 +196,7 @@ def _handed_down(scopes: tuple[str, ...]) -> tuple[Requirement | None, bool]:
 
     They are those of a route: the same with every request. Raises SettingsError.
     """
-    wanted = [name for name in scopes if name != _OPTIONAL and not name.startswith(_NAMED)]
+    wanted = [name for name in scopes if name not in _KINDS and not name.startswith(_NAMED)]
     return demand(wanted), _OPTIONAL in scopes
 
 
@@ -213,7 +215,7 @@ class _Admitted(SecurityBase):
         self.model: models.SecurityBase = self._authenticate.model
         self.scheme_name: str = self._authenticate.scheme_name
         names = () if requirement is None else requirement.names
-        self.scopes = [_OPTIONAL] * optional + [_NAMED + json.dumps(names)] * bool(names)
+        self.scopes = [_OPTIONAL if optional else _REQUIRED] + [_NAMED + json.dumps(names)] * bool(names)
 
     @property
     def __signature__(self) -> inspect.Signature:
@@ -313,6 +315,7 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
         if "DPoP" in mark["schemes"]:
             schemes[f"{name}{_DPOP}"] = _dpop_scheme(name)
     for operation in _operations(document):
+        optional = _lets_in_without(operation.get("security", ()))
         for security in operation.get("security", ()):
             for name in [name for name in security if name in ours]:
                 security[name] = _names_in(security[name])
@@ -321,13 +324,21 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
                 components.setdefault("schemas", {}).setdefault(_SCHEMA, _refusal_schema())
         if "security" in operation:
             operation["security"] = [way for security in operation["security"] for way in _ways(security, ours)]
+        if optional:
+            operation["security"].append({})
     return document
+
+
+def _lets_in_without(ways: Sequence[Mapping[str, Sequence[str]]]) -> bool:
+    """Is every gate before this route one at which credentials are optional, and is nothing else asked for?"""
+    asked = [scopes for way in ways for scopes in way.values()]
+    return bool(asked) and all(_OPTIONAL in scopes and _REQUIRED not in scopes for scopes in asked)
 
 
 def _names_in(scopes: list[str]) -> list[str]:
     """The names that a route asks for, once, in order."""
     names = [json.loads(text.removeprefix(_NAMED)) if text.startswith(_NAMED) else [text] for text in scopes]
-    return [name for name in dict.fromkeys(itertools.chain(*names)) if name != _OPTIONAL]
+    return [name for name in dict.fromkeys(itertools.chain(*names)) if name not in _KINDS]
 
 
 def _dpop_scheme(name: str) -> dict[str, str]:
