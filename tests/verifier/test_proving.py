@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
+import weakref
 from typing import Any
 
 import pytest
@@ -112,6 +114,27 @@ def test_what_is_decided_at_once_is_what_is_decided_by_waiting(kind: Any, make: 
     counted = [calls.verifier.counters() for calls in (here, elsewhere)]
     assert counted[0] == counted[1]
     assert counted[0].accepted + sum(counted[0].refused.values()) == 6
+
+
+async def refusal_of(verifier: Any, asked: Request) -> weakref.ref[AuthError]:
+    try:
+        found = verifier.verify_request(asked)
+        await found
+    except AuthError as error:
+        return weakref.ref(error)
+    raise AssertionError(found)
+
+
+@pytest.mark.parametrize("make", [MADE[0], *MADE[3:5], MADE[6]], ids=["used twice", "opaque", "expired", "none"])
+@pytest.mark.parametrize("store", [MemoryStore, Elsewhere])
+def test_a_refusal_goes_with_whoever_caught_it_and_not_with_the_garbage(kind: Any, store: Any, make: Any) -> None:
+    verifier, asked = kind(settings_for(), clock=Clock(), store=store()), make()
+    now(verifier.outcome(asked))
+    gc.disable()
+    try:
+        assert asyncio.run(refusal_of(verifier, asked))() is None  # its frames hold the request
+    finally:
+        gc.enable()
 
 
 def test_a_store_that_others_share_is_waited_for() -> None:

@@ -546,7 +546,11 @@ def _raised(outcome: Outcome) -> AccessToken:
     """The token; a refusal is raised, and is then in the log."""
     if isinstance(outcome, AuthError):
         log_refusal(outcome)
-        raise outcome
+        try:
+            raise outcome
+        finally:
+            # Its traceback holds this frame: in a circle, the request would stay until garbage is collected.
+            del outcome
     return outcome
 
 
