@@ -670,6 +670,7 @@ def test_no_secret_is_shown() -> None:
         ("trusted_proxies", {"trusted_proxies": ["::1"]}),
         ("trusted_proxies", {"trusted_proxies": ["0.0.0.0/0"], "proxy_headers": ["Forwarded"]}),
         ("trusted_proxies", {"trusted_proxies": ["10.0.0.0/8", "::/0"], "proxy_headers": ["Forwarded"]}),
+        ("trusted_proxies", {"trusted_proxies": ["::ffff:0.0.0.0/96"], "proxy_headers": ["Forwarded"]}),
         *(("token_memory_bytes", {"token_memory_bytes": value}) for value in (-1, 1.5, True, None, 1 << 37)),
         ("decryption_keys", {"decryption_keys": "no key"}),
         ("decryption_keys", {"decryption_keys": 7}),

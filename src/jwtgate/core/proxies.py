@@ -151,10 +151,12 @@ def _network(text: str) -> Network:
     except ValueError:
         rule = "must be addresses, networks such as 10.0.0.0/8 (no bits beyond the mask), or unix"
         raise SettingsError("trusted_proxies", rule, text) from None
+    mapped = getattr(network.network_address, "ipv4_mapped", None)
+    if mapped is not None:
+        network = ipaddress.IPv4Network((mapped, network.prefixlen - 96))
     if network.prefixlen == 0:
         raise SettingsError("trusted_proxies", "must not be everybody: their headers would be anybody's", text)
-    mapped = getattr(network.network_address, "ipv4_mapped", None)
-    return network if mapped is None else ipaddress.IPv4Network((mapped, network.prefixlen - 96))
+    return network
 
 
 def _headers(names: Sequence[str], trusted: Sequence[str]) -> tuple[str, ...]:
