@@ -44,7 +44,8 @@ def test_one_worker_remembers_in_its_own_memory(announced: dict[str, str]) -> No
 
 
 @pytest.mark.parametrize(
-    "url", ["redis://h", "redis://:pw@h:1/2?socket_timeout=0.2", "rediss://h", "unix:///run/r.sock"]
+    "url",
+    ["redis://h", "redis://:pw@h:1/2?socket_timeout=0.2", "redis://h?timeout=300", "rediss://h", "unix:///run/r.sock"],
 )
 def test_redis_is_known_by_its_scheme_and_not_asked(url: str) -> None:
     assert type(open_store(url, identifier=API)).__name__ == "RedisStore"
@@ -92,6 +93,12 @@ def test_four_slashes_as_others_write_it_are_the_same_path(tmp_path: Path) -> No
         "redis://h?unknown=1",
         "redis://h?decode_responses=True",
         "redis://h?ssl_cert_reqs=none",
+        "redis://h?timeout=-1",
+        "redis://h?timeout=nan",
+        "redis://h?socket_timeout=0",
+        "redis://h?socket_timeout=inf",
+        "redis://h?socket_timeout=300.5",
+        "unix:///run/r.sock?socket_connect_timeout=-1",
         "rediss://h?ssl_cert_reqs=perhaps",
         "unix://",
     ],

@@ -25,6 +25,7 @@ from .proofs import MOST_PROOFS, SeenProofs
 from .store import PAGE, Changes, Store, namespace_of
 
 SECONDS: Final = 1.0  # for a connection; for an answer; for a connection of the pool to be free; unless the URL says
+LONGEST_SECONDS: Final = 300.0  # that a URL may say
 REST_SECONDS: Final = 1.0  # after it has not answered in time, in which it is not asked
 CONNECTIONS: Final = 64  # for threads, and for each event loop
 APART: Final = 30.0  # seconds that the clocks of two hosts may differ: a proof is remembered for so much longer
@@ -226,14 +227,21 @@ def _client(library: Any, url: str) -> Any:
         pool.connection_class(**pool.connection_kwargs)
     except (ValueError, TypeError, redis.RedisError):
         raise SettingsError("store", MALFORMED) from None
+    for name, seconds in _limits(pool).items():
+        if not 0 < seconds <= LONGEST_SECONDS:  # NaN is in no range
+            raise SettingsError("store", f"{name} of a Redis URL must be seconds, up to {LONGEST_SECONDS:g}", seconds)
     return library.Redis.from_pool(pool)
+
+
+def _limits(pool: Any) -> dict[str, float]:
+    """Seconds for each part of a question: for a connection to be free, to be made, to answer."""
+    names = ("socket_connect_timeout", "socket_timeout")
+    return {"timeout": pool.timeout, **{name: pool.connection_kwargs[name] for name in names}}
 
 
 def _patience(client: Any) -> float:
     """Seconds for all of it, in a task: for the longest of its parts, and as much again for the others."""
-    pool = client.connection_pool
-    limits = pool.connection_kwargs
-    return 2 * float(max(pool.timeout, limits["socket_timeout"], limits["socket_connect_timeout"]))
+    return 2 * max(_limits(client.connection_pool).values())
 
 
 def _place(url: str) -> str:
