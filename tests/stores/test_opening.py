@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from jwtgate import SettingsError
+from jwtgate import SettingsError, StoreUnavailable
 from jwtgate.stores import MemoryStore, open_store
 from jwtgate.stores.sqlite import SqliteStore
 from tests.making import API, NOW
@@ -143,6 +144,43 @@ def test_several_workers_share_a_file_of_this_user_and_this_api(temporary: Path)
     other.close()
 
 
+def test_a_folder_that_was_cleaned_away_is_made_again(temporary: Path) -> None:
+    one, other = default(), default()
+    assert one.remember(proof(), NOW) == "new"
+    shutil.rmtree(Path(one.path).parent)
+    assert [store.remember(proof("2"), NOW) for store in (one, other)] == ["new", "seen"]
+    assert oct(Path(one.path).parent.stat().st_mode & 0o777) == "0o700"
+    one.close()
+    other.close()
+
+
+def test_a_folder_that_others_may_have_made_meanwhile_is_not_used(temporary: Path) -> None:
+    store = default()
+    assert store.remember(proof(), NOW) == "new"
+    folder = Path(store.path).parent
+    shutil.rmtree(folder)
+    spoil_by_mode(folder)
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable):
+            store.remember(proof("2"), NOW)
+    assert list(folder.iterdir()) == []
+    folder.chmod(0o700)
+    assert store.remember(proof("2"), NOW) == "new"  # nor was it used up
+    store.close()
+
+
+def test_where_nothing_can_be_written_the_setting_is_refused() -> None:
+    # What limits a process's files to nothing looks to it like folders without room.
+    command = (
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
+        "from jwtgate import SettingsError\n"
+        "from jwtgate.stores import open_store\n"
+        "try: open_store(None, identifier='urn:a', environ={'WEB_CONCURRENCY': '4'})\n"
+        "except SettingsError as error: print(error.setting)"
+    )
+    assert subprocess.check_output([sys.executable, "-c", command], text=True, timeout=60) == "store\n"
+
+
 def test_a_process_of_gunicorn_is_one_of_several(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "gunicorn.arbiter", ModuleType("gunicorn.arbiter"))
     assert isinstance(open_store(None, identifier=API, environ={}), SqliteStore)
@@ -160,7 +198,7 @@ def test_a_process_that_another_one_started_is_one_of_several(temporary: Path, m
     process = context.Process(target=kind_of_default, args=(said,))
     process.start()
     process.join(60)
-    assert said.get() == "SqliteStore"
+    assert said.get() == "HostStore"
 
 
 def test_where_nobody_uses_multiprocessing_nobody_imports_it() -> None:

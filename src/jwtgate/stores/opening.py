@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import stat
 import sys
 from collections.abc import Mapping, Sequence
 
 from ..core.errors import SettingsError
 from .memory import MemoryStore
-from .store import Store, namespace_of
+from .store import Store
 
 MEMORY, SQLITE, REDIS = ("memory",), ("sqlite",), ("redis", "rediss", "unix")
 
@@ -25,8 +24,11 @@ def open_store(url: str | None, *, identifier: str | Sequence[str], environ: Map
     Raises SettingsError for what could never work. That a store does not answer now is no such thing.
     """
     if url is None:
-        several = several_processes(os.environ if environ is None else environ)
-        return _of_this_host(identifier) if several else MemoryStore()
+        if not several_processes(os.environ if environ is None else environ):
+            return MemoryStore()
+        from .host import open_host
+
+        return open_host(identifier)
     scheme, mark, rest = url.partition("://")
     if mark and scheme in MEMORY and not rest:
         return MemoryStore()
@@ -56,27 +58,3 @@ def several_processes(environ: Mapping[str, str]) -> bool:
         return True
     started_by = sys.modules.get("multiprocessing.process")  # not imported here: where it is not, nobody used it
     return started_by is not None and started_by.parent_process() is not None
-
-
-def _of_this_host(identifier: str | Sequence[str]) -> Store:
-    from .sqlite import SqliteStore
-
-    return SqliteStore(os.path.join(private_folder(), f"{namespace_of(identifier).hex()}.sqlite3"), identifier)
-
-
-def private_folder() -> str:
-    """A folder for temporary files that nobody but this user can look into. Raises SettingsError."""
-    import tempfile
-
-    user = getattr(os, "geteuid", int)()  # Windows has none, and a folder for each user
-    folder = os.path.join(tempfile.gettempdir(), f"jwtgate-{user}")
-    try:
-        os.makedirs(folder, 0o700, exist_ok=True)
-        found = os.lstat(folder)
-    except OSError as error:
-        raise SettingsError("store", f"several workers need a store: {error.strerror}", folder) from None
-    # Anybody may make a folder of that name where all may write, or put a link there.
-    opened = os.name == "posix" and found.st_mode & 0o077
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != user or opened:
-        raise SettingsError("store", "the folder of this user's stores must be a folder, and its owner's alone", folder)
-    return folder

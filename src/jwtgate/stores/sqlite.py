@@ -169,11 +169,14 @@ class SqliteStore(Store, Forking):
             try:
                 connection = idle.pop()
             except IndexError:
-                return Connection(self.path)
+                return self._opened()
             # What is written to a file that was moved, deleted or replaced, nobody else sees.
             if connection.place == place:
                 return connection
             connection.close()
+
+    def _opened(self) -> Connection:
+        return Connection(self.path)
 
     def forks(self) -> None:
         # SQLite's locks belong to a process: an open connection must not come into another. Nor may a thread be inside
