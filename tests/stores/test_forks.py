@@ -104,5 +104,37 @@ def test_a_fork_waits_for_those_who_are_inside_of_sqlite_and_they_for_it(tmp_pat
     store.close()
 
 
+HALF_MADE = """
+import os, signal, sys
+from jwtgate import SettingsError
+from jwtgate.stores import open_store
+from tests.making import NOW
+from tests.stores.servers import proof
+
+failed = []
+for _ in range(20):
+    try:
+        open_store("redis://h?unknown=1", identifier="api")
+    except SettingsError as error:
+        failed.append(error)  # in its frames the store that was not made
+store = open_store(f"sqlite://{sys.argv[1]}/store.sqlite3", identifier="api")
+print(store.remember(proof("1"), NOW), flush=True)
+child = os.fork()
+if child == 0:
+    signal.alarm(20)
+    print(store.remember(proof("2"), NOW), flush=True)
+    os._exit(0)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), store.remember(proof("2"), NOW))
+store.close()
+"""
+
+
+def test_a_store_that_could_not_be_made_is_not_in_the_way_of_the_others(tmp_path: Path) -> None:
+    pytest.importorskip("redis", reason="needs the Python package redis: pip install 'jwtgate[redis]'")
+    command = [sys.executable, "-W", "error", "-c", HALF_MADE, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout.split(), done.stderr) == (["new", "new", "0", "seen"], "")
+
+
 def test_a_fork_shares_the_server_and_no_connection(request: pytest.FixtureRequest) -> None:
     assert outcome(request.getfixturevalue("redis_server").url) == "0 seen seen seen new 1"

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 
 class Forking(ABC):
-    """Is told of every fork."""
+    """Is told of every fork, from the end of its own making on: one that failed could not do what it is told."""
 
     def __init__(self) -> None:
         _TOLD.add(self)

@@ -23,12 +23,12 @@ class MemoryStore(Store, Forking):
     shared: ClassVar[bool] = False
 
     def __init__(self, most: int = MOST_PROOFS, most_revocations: int = MOST) -> None:
-        super().__init__()
         self._proofs = SeenProofs(most)
         self._most_revocations = most_revocations
         self._revocations: dict[int, Revocation] = {}  # by their numbers, which only rise
         self._last = 0
         self._lock = threading.Lock()
+        super().__init__()
 
     def remember(self, proof: RememberProof, now: float) -> Memory:
         return self._proofs.remember(proof, now)

@@ -51,7 +51,6 @@ class RedisStore(Store, Forking):
     """
 
     def __init__(self, url: str, identifier: str | Sequence[str] = "", most: int = MOST_PROOFS) -> None:
-        super().__init__()
         self.place: str = _place(url)
         self._url = url
         self._patience = _patience(_client(redis, url))  # what could never work fails here
@@ -62,6 +61,7 @@ class RedisStore(Store, Forking):
         # What this process has seen itself: it counts a key's proofs, and replays of its own ask nobody.
         self._own = SeenProofs(most)
         self._begin()
+        super().__init__()
 
     def _begin(self) -> None:
         self._lock = threading.Lock()

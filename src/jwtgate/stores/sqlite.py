@@ -59,7 +59,6 @@ class SqliteStore(Store, Forking):
     """
 
     def __init__(self, path: str, identifier: str | Sequence[str] = "", most: int = MOST_PROOFS) -> None:
-        super().__init__()
         self._idle: list[Connection] = []
         self._begin()
         self.path = path
@@ -67,6 +66,7 @@ class SqliteStore(Store, Forking):
         # What this process has seen itself: it counts a key's proofs, and replays of its own ask nobody.
         self._own = SeenProofs(most)
         self._news = 0
+        super().__init__()
 
     def __del__(self) -> None:
         self.close()
