@@ -208,11 +208,15 @@ async def _kept_by_loop(store: weakref.ref[RedisStore], client: Any) -> AsyncGen
 
 def _client(library: Any, url: str) -> Any:
     """Connects to nothing yet. Raises SettingsError, which does not show the URL: it may hold a password."""
-    unknown = sorted({name for name, _ in parse_qsl(urlsplit(url).query)} - PARAMETERS)
+    parameters = parse_qsl(urlsplit(url).query)
+    unknown = sorted({name for name, _ in parameters} - PARAMETERS)
     if unknown:
         raise SettingsError(
             "store", f"the parameters of a Redis URL are of {', '.join(sorted(PARAMETERS))}", unknown[0]
         )
+    # Before the library looks at it: with none, redis 6 fills its queue for ever.
+    if any(name == "max_connections" and not value.strip("+-_ 0") for name, value in parameters):
+        raise SettingsError("store", "max_connections of a Redis URL must be 1 or more")
     try:
         pool = library.BlockingConnectionPool.from_url(
             url,
