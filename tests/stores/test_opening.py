@@ -172,16 +172,18 @@ def test_a_folder_that_others_may_have_made_meanwhile_is_not_used(temporary: Pat
     store.close()
 
 
-def test_where_nothing_can_be_written_the_setting_is_refused() -> None:
+def test_where_nothing_can_be_written_the_setting_is_refused(temporary: Path) -> None:
+    resource: Any = pytest.importorskip("resource", reason="needs a system with limits for a process")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
     # What limits a process's files to nothing looks to it like folders without room.
-    command = (
-        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
-        "from jwtgate import SettingsError\n"
-        "from jwtgate.stores import open_store\n"
-        "try: open_store(None, identifier='urn:a', environ={'WEB_CONCURRENCY': '4'})\n"
-        "except SettingsError as error: print(error.setting)"
-    )
-    assert subprocess.check_output([sys.executable, "-c", command], text=True, timeout=60) == "store\n"
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        with pytest.raises(SettingsError) as error:
+            default()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert error.value.setting == "store"
+    assert list(temporary.iterdir()) == []
 
 
 def test_a_process_of_gunicorn_is_one_of_several(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
