@@ -420,15 +420,15 @@ def test_a_nonce_of_another_api_with_the_same_key_is_not_taken() -> None:
         ask(request(KEY_TOKEN, HOLDER.proof("GET", URL, KEY_TOKEN, nonce.current(NOW))), several)
 
 
-def test_a_nonce_is_of_one_identifier_or_of_several_in_their_order() -> None:
+def test_a_nonce_is_of_one_identifier_or_of_several_in_any_order() -> None:
     def nonce(identifier: Any) -> str:
         nonces = Senders(dataclasses.replace(api("dpop", dpop_nonce_key=SECRET), identifier=identifier)).nonces
         assert nonces is not None
         return nonces.current(NOW)
 
     assert nonce("ab") == nonce("ab") == nonce(["ab"])
-    assert nonce(["a", "b"]) == nonce(("a", "b"))
-    assert len({nonce(given) for given in ("ab", ["a", "b"], ["b", "a"], "a")}) == 4
+    assert nonce(["a", "b"]) == nonce(("a", "b")) == nonce(["b", "a"])
+    assert len({nonce(given) for given in ("ab", ["a", "b"], "a")}) == 3
 
 
 # --- the public URL --------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from .proxies import ProxyRules, certificate_of, target_of
 from .request import Credentials, Request
 from .revocations import Revocations
 from .settings import ApiSettings
+from .values import each
 
 CLOCKS = 5.0  # seconds that the clocks of those who share a store may differ: the slowest takes a proof the longest
 PROOFS_PER_KEY = 100_000  # within the time in which one is accepted: more than a thousand each second
@@ -142,8 +143,8 @@ def _nonces(settings: ApiSettings) -> Nonces | None:
     key = settings.dpop_nonce_key
     if key is None:
         return None
-    # Of another API with the same key, a nonce is no good here.
-    audience = settings.identifier if isinstance(settings.identifier, str) else "\0".join(settings.identifier)
+    # Of another API with the same key, a nonce is no good here; one API may write its identifiers in any order.
+    audience = "\0".join(sorted(each(settings.identifier)))
     return Nonces(key, settings.dpop_nonce_lifetime, audience)
 
 

@@ -56,5 +56,6 @@ def several_processes(environ: Mapping[str, str]) -> bool:
     announced = environ.get("WEB_CONCURRENCY", "")
     if (announced.isascii() and announced.isdigit() and int(announced) > 1) or "gunicorn.arbiter" in sys.modules:
         return True
-    started_by = sys.modules.get("multiprocessing.process")  # not imported here: where it is not, nobody used it
-    return started_by is not None and started_by.parent_process() is not None
+    # Not imported here: where it is not, or only by half, nobody has used it.
+    parent_process = getattr(sys.modules.get("multiprocessing.process"), "parent_process", None)
+    return parent_process is not None and parent_process() is not None
