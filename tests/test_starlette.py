@@ -508,7 +508,8 @@ def hidden(request: Request) -> Response:
 
 async def whoami(request: Request) -> Response:
     user = request.user
-    return JSONResponse([user.is_authenticated, user.display_name, user.identity, request.auth.scopes])
+    identity = user.identity if user.is_authenticated else ""  # before Starlette 1, its own nobody has none
+    return JSONResponse([user.is_authenticated, user.display_name, identity, request.auth.scopes])
 
 
 @requires("read:messages")
